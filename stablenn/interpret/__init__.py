@@ -1,0 +1,1 @@
+"""One jaxpr walker, and the meanings it can give a program."""
