@@ -1,0 +1,124 @@
+"""Cross-entropies of logits."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from stablenn import nn
+from stablenn.nn._rounding import rounded_once
+from stablenn.nn.exponentials import Axis
+from stablenn.nn.logistic import log1p_exp_neg_abs
+
+
+@functools.partial(jax.jit, static_argnames="axis")
+def softmax_cross_entropy(
+    logits: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
+) -> jax.Array:
+    r"""Cross-entropy between label probabilities and the softmax of logits.
+
+    .. math:: \ell(x, y) = -\sum_i y_i \log \mathrm{softmax}(x)_i
+
+    The loss of a confident right answer stays relatively accurate, in value and gradient, where the peer's is
+    exactly zero. A class with a label of 0 contributes nothing even where its logit is ``-inf``.
+
+    Args:
+      logits: unnormalized log-probabilities, with shape ``[..., num_classes]``.
+      labels: probabilities (one-hot or soft; they need not sum to 1), broadcast against `logits`.
+      axis: the axis or axes of the classes; None for all.
+      where: classes to include, broadcast against `logits`.
+
+    Returns:
+      The loss per example, with the shape of `logits` without `axis`.
+
+    Raises:
+      TypeError: if `logits` are not floating point, or `labels` are complex.
+
+    Accuracy:
+      {accuracy}
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from stablenn import losses
+      >>> print(losses.softmax_cross_entropy(jnp.array([25.0, 0.0, -jnp.inf]), jnp.array([1.0, 0.0, 0.0])))
+      1.3887944e-11
+
+    References:
+      Goodfellow et al., `Deep Learning <http://www.deeplearningbook.org/contents/prob.html>`_, 2016, section 6.2.2.
+    """
+    _require_float("softmax_cross_entropy", logits)
+    return _softmax_cross_entropy(logits, labels, axis, where)
+
+
+@rounded_once("logits", "labels")
+def _softmax_cross_entropy(logits, labels, axis, where):
+    if where is not None and jnp.ndim(where) != jnp.ndim(logits):
+        where = jnp.expand_dims(jnp.asarray(where), axis)  # as optax reads a mask without the class axis
+    log_probabilities = nn.log_softmax(logits, axis, where)
+    impossible = (labels == 0) & (log_probabilities == -jnp.inf)
+    terms = labels * jnp.where(impossible, 0, log_probabilities)
+    return -jnp.sum(terms, axis, where=where)
+
+
+@jax.jit
+def sigmoid_binary_cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
+    r"""Cross-entropy between label probabilities and the sigmoid of logits, elementwise.
+
+    .. math:: \ell(x, y) = -y \log \sigma(x) - (1 - y) \log (1 - \sigma(x))
+
+    An infinite logit that agrees with its label has the loss 0, its limit.
+
+    Args:
+      logits: unnormalized log-probabilities of the positive class, of any shape.
+      labels: probabilities of the positive class, usually 0 or 1, broadcast against `logits`.
+
+    Returns:
+      The loss per element, with the broadcast shape.
+
+    Raises:
+      TypeError: if `logits` are not floating point, or `labels` are complex.
+
+    Accuracy:
+      {accuracy}
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from stablenn import losses
+      >>> print(losses.sigmoid_binary_cross_entropy(jnp.array([-50.0, 50.0, jnp.inf]), jnp.array([1.0, 1.0, 1.0])))
+      [5.0000000e+01 1.9287499e-22 0.0000000e+00]
+
+    References:
+      Goodfellow et al., `Deep Learning <http://www.deeplearningbook.org/contents/prob.html>`_, 2016, section 6.2.2.
+    """
+    _require_float("sigmoid_binary_cross_entropy", logits)
+    return _sigmoid_cross_entropy(logits, labels)
+
+
+@rounded_once("logits", "labels")
+def _sigmoid_cross_entropy(logits, labels):
+    return _binary_cross_entropy(*jnp.broadcast_arrays(logits, labels))
+
+
+@jax.custom_jvp
+def _binary_cross_entropy(x, y):
+    # y softplus(-x) + (1 - y) softplus(x): the linear part belongs to the label that x argues against
+    against = jnp.where(x > 0, 1 - y, y)
+    return jnp.where(against == 0, 0, against * jnp.abs(x)) + log1p_exp_neg_abs(x)
+
+
+@_binary_cross_entropy.defjvp
+def _binary_cross_entropy_jvp(primals, tangents):
+    (x, y), (x_t, y_t) = primals, tangents
+    # sigmoid(x) - y, with the smaller of sigmoid(x) and sigmoid(-x): 1 - y is exact where cancellation threatens
+    small = nn.sigmoid(-jnp.abs(x))
+    slope = jnp.where(x > 0, (1 - y) - small, small - y)
+    return _binary_cross_entropy(x, y), slope * x_t - x * y_t
+
+
+def _require_float(name: str, logits: ArrayLike) -> None:
+    dtype = jax.dtypes.result_type(logits)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name}: logits must be floating point, got {dtype}")

@@ -1,0 +1,275 @@
+r"""The softmax family: logsumexp, softmax, log_softmax.
+
+With :math:`m = \max_j x_j` the family is made of :math:`e_j = \exp(x_j - m)` and of their sum off the maximum,
+:math:`\mathrm{rest} = \sum_j e_j - 1`:
+
+- ``exp(x - m)`` is compensated for the rounding of ``x - m``, which alone would cost |x - m| ulps;
+- ``log1p(rest)`` keeps the loss of a confident answer, which ``log(1 + rest)`` rounds to zero;
+- derivatives never form ``1 - s`` for a probability near one: `_centered` replaces it by the sum of the others.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from stablenn.nn._rounding import rounded_once
+
+Axis = int | tuple[int, ...] | None
+
+
+class _Shifted(NamedTuple):
+    """The row, shifted so that its maximum is zero; reduced axes are kept."""
+
+    maximum: jax.Array
+    difference: jax.Array  # x - maximum, rounded
+    error: jax.Array  # what that rounding took away
+    exp: jax.Array  # exp(x - maximum), 0 where masked
+    rest: jax.Array  # sum of exp, less one maximum
+
+
+def _shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> _Shifted:
+    included = x if where is None else jnp.where(where, x, -jnp.inf)
+    maximum = jax.lax.stop_gradient(jnp.max(included, axis, keepdims=True, initial=-jnp.inf))
+    is_max = included == maximum
+    raw = included - maximum
+    difference = jnp.where(is_max, 0, raw)
+    # TwoDiff (Knuth): included - maximum == difference + error, exactly
+    back = raw - included
+    error = (included - (raw - back)) - (maximum + back)
+    error = jnp.where(jnp.isfinite(raw), error, 0)
+    exp = jnp.exp(difference)
+    exp = exp + exp * error
+    if where is not None:
+        exp, is_max = jnp.where(where, exp, 0), is_max & where
+    ties = jnp.sum(is_max, axis, keepdims=True, dtype=x.dtype) - 1
+    rest = jnp.sum(jnp.where(is_max, 0, exp), axis, keepdims=True) + ties
+    # two infinities at the top: their shares have no limit
+    rest = jnp.where((maximum == jnp.inf) & (ties > 0), jnp.nan, rest)
+    return _Shifted(maximum, difference, error, exp, rest)
+
+
+def _centered(tangent: jax.Array, s: jax.Array, axis: Axis) -> jax.Array:
+    r"""The tangent of log_softmax, :math:`t_j - \sum_k s_k t_k`, without forming :math:`1 - s_j` for s_j near 1.
+
+    The map does not change when a constant is added to the tangent. Where one probability exceeds 1/2 its own
+    tangent is that constant, and it drops out of the sum: what was 1 - s_j becomes the sum of the others. The
+    transpose of these very steps treats cotangents in the same way.
+    """
+    top = s > 0.5
+    tangent = tangent - jnp.sum(jnp.where(top, tangent, 0), axis, keepdims=True)
+    tangent = jnp.where(top, 0, tangent)  # exactly, so that the transpose drops it as well
+    return tangent - jnp.sum(jnp.where(top, 0, s) * tangent, axis, keepdims=True)
+
+
+@functools.partial(jax.jit, static_argnames="axis")
+@rounded_once("x")
+def softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> jax.Array:
+    r"""Softmax function.
+
+    .. math:: \mathrm{softmax}(x)_i = \frac{e^{x_i}}{\sum_j e^{x_j}}
+
+    A single ``+inf`` gets the probability 1 (the limit); several of them, or a row of ``-inf`` alone, have no limit
+    and give NaN.
+
+    Args:
+      x: input array of any shape, real.
+      axis: the axis or axes along which the probabilities sum to 1; None for all.
+      where: elements to include, broadcast against `x`; the output for the others is 0.
+
+    Returns:
+      An array of the shape of `x`, and of its dtype (the default float dtype for integers).
+
+    Raises:
+      TypeError: if `x` is complex.
+
+    Accuracy:
+      {accuracy}
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from stablenn import nn
+      >>> print(nn.softmax(jnp.array([0.0, 1.0, -jnp.inf])))
+      [0.26894143 0.7310586  0.        ]
+    """
+    return _softmax(jnp.asarray(x), _mask(where, x), axis)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _softmax(x, where, axis):
+    shifted = _shift(x, axis, where)
+    # a row without any finite entry is 0/0, unless a mask emptied it
+    total = 1 + shifted.rest
+    empty = (shifted.maximum == -jnp.inf) if where is None else (shifted.maximum == -jnp.inf) & _any(where, x, axis)
+    s = jnp.where(empty, jnp.nan, shifted.exp / total)
+    return s if where is None else jnp.where(where, s, 0)
+
+
+@_softmax.defjvp
+def _softmax_jvp(axis, primals, tangents):
+    (x, where), (t, _) = primals, tangents
+    s = _softmax(x, where, axis)
+    if where is not None:
+        t = jnp.where(where, t, 0)
+    return s, s * _centered(t, s, axis)
+
+
+@functools.partial(jax.jit, static_argnames="axis")
+@rounded_once("x")
+def log_softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> jax.Array:
+    r"""Logarithm of softmax.
+
+    .. math:: \mathrm{log\_softmax}(x)_i = \log \frac{e^{x_i}}{\sum_j e^{x_j}}
+
+    The largest entry gets ``-log1p(rest)``, which keeps its relative accuracy when its probability is nearly 1.
+
+    Args:
+      x: input array of any shape, real.
+      axis: the axis or axes along which the probabilities sum to 1; None for all.
+      where: elements to include, broadcast against `x`; the output for the others is -inf.
+
+    Returns:
+      An array of the shape of `x`, and of its dtype (the default float dtype for integers).
+
+    Raises:
+      TypeError: if `x` is complex.
+
+    Accuracy:
+      {accuracy}
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from stablenn import nn
+      >>> print(nn.log_softmax(jnp.array([20.0, 0.0])))
+      [-2.0611537e-09 -2.0000000e+01]
+    """
+    return _log_softmax(jnp.asarray(x), _mask(where, x), axis)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _log_softmax(x, where, axis):
+    shifted = _shift(x, axis, where)
+    log_total = jnp.log1p(shifted.rest)
+    out = shifted.difference + (shifted.error - log_total)
+    if where is None:
+        return jnp.where(shifted.maximum == -jnp.inf, jnp.nan, out)
+    empty = (shifted.maximum == -jnp.inf) & _any(where, x, axis)
+    return jnp.where(where, jnp.where(empty, jnp.nan, out), -jnp.inf)
+
+
+@_log_softmax.defjvp
+def _log_softmax_jvp(axis, primals, tangents):
+    (x, where), (t, _) = primals, tangents
+    s = _softmax(x, where, axis)
+    if where is None:
+        return _log_softmax(x, where, axis), _centered(t, s, axis)
+    tangent = _centered(jnp.where(where, t, 0), s, axis)
+    return _log_softmax(x, where, axis), jnp.where(where, tangent, 0)
+
+
+@functools.partial(jax.jit, static_argnames=("axis", "keepdims", "return_sign"))
+@rounded_once("a", "b")
+def logsumexp(
+    a: ArrayLike,
+    axis: Axis = None,
+    b: ArrayLike | None = None,
+    keepdims: bool = False,
+    return_sign: bool = False,
+    where: ArrayLike | None = None,
+) -> jax.Array | tuple[jax.Array, jax.Array]:
+    r"""Logarithm of a sum of exponentials.
+
+    .. math:: \mathrm{logsumexp}(a) = \log \sum_j b_j e^{a_j}
+
+    Entries of ``-inf`` count as nothing: a row of them gives ``-inf`` with a gradient of zero, not NaN.
+
+    Args:
+      a: input array of any shape, real.
+      axis: the axis or axes to sum over; None for all.
+      b: factors of the exponentials, broadcast against `a`; 0 excludes an entry, whatever its value.
+      keepdims: whether to keep the reduced axes with length 1.
+      return_sign: whether to return the sign of the sum as well; without it, a negative sum gives NaN.
+      where: elements to include, broadcast against `a`.
+
+    Returns:
+      An array of the shape of `a` without the reduced axes; with `return_sign`, a pair (log of the absolute value
+      of the sum, sign of the sum). The dtype is that of `a` and `b`, promoted.
+
+    Raises:
+      TypeError: if `a` or `b` is complex.
+
+    Accuracy:
+      {accuracy}
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from stablenn import nn
+      >>> a = jnp.full(3, -jnp.inf)
+      >>> print(nn.logsumexp(a), jax.grad(nn.logsumexp)(a))
+      -inf [0. 0. 0.]
+    """
+    a = jnp.asarray(a)
+    if b is not None:
+        a, b = jnp.broadcast_arrays(a, jnp.asarray(b))
+    out, sign = _logsumexp(a, b, _mask(where, a), axis)
+    if b is None and not return_sign:
+        sign = None
+    if not keepdims:
+        out, sign = (None if v is None else _squeeze(v, a.ndim, axis) for v in (out, sign))
+    if return_sign:
+        return out, sign
+    return out if sign is None else jnp.where(sign < 0, jnp.nan, out)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _logsumexp(a, b, where, axis):
+    """(log |sum|, sign), with the reduced axes kept."""
+    if b is None:
+        shifted = _shift(a, axis, where)
+        # log1p(NaN) stands for several infinities; their sum is infinite all the same
+        log_total = jnp.where(shifted.maximum == jnp.inf, 0, jnp.log1p(shifted.rest))
+        empty = shifted.maximum == -jnp.inf
+        out = jnp.where(empty, -jnp.inf, shifted.maximum + log_total)
+        sign = jnp.where(empty, 0, jnp.where(jnp.isnan(out), out, 1))
+        return out, sign
+    used = (b != 0) if where is None else (b != 0) & where
+    shifted = _shift(a, axis, used)
+    total = jnp.sum(jnp.where(used, b * shifted.exp, 0), axis, keepdims=True)
+    sign = jnp.where(jnp.isnan(shifted.rest) & (shifted.maximum != jnp.inf), jnp.nan, jnp.sign(total))
+    return shifted.maximum + jnp.log(jnp.abs(total)), sign
+
+
+@_logsumexp.defjvp
+def _logsumexp_jvp(axis, primals, tangents):
+    (a, b, where), (a_t, b_t, _) = primals, tangents
+    out, sign = _logsumexp(a, b, where, axis)
+    if b is None:
+        s = jnp.where(out == -jnp.inf, 0, _softmax(a, where, axis))
+        tangent = jnp.sum(s * a_t, axis, keepdims=True)
+    else:
+        # d log|S| = sum_j exp(a_j) / S * (b_j da_j + db_j)
+        used = (b != 0) if where is None else (b != 0) & where
+        weight = sign * jnp.exp(jnp.where(used, a, -jnp.inf) - out)
+        weight = jnp.where(out == -jnp.inf, 0, weight)
+        excluded_b = jnp.where(b == 0, sign * jnp.exp(a - out), 0)
+        if where is not None:
+            excluded_b = jnp.where(where, excluded_b, 0)
+        tangent = jnp.sum(weight * (b * a_t + b_t) + excluded_b * b_t, axis, keepdims=True)
+    return (out, sign), (tangent, jnp.zeros_like(sign))
+
+
+def _mask(where: ArrayLike | None, x: ArrayLike) -> jax.Array | None:
+    return None if where is None else jnp.broadcast_to(jnp.asarray(where, bool), jnp.shape(x))
+
+
+def _any(where, x, axis):
+    return jnp.any(where, axis, keepdims=True)
+
+
+def _squeeze(value: jax.Array, ndim: int, axis: Axis) -> jax.Array:
+    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    return jnp.squeeze(value, tuple(i % ndim for i in axes)) if ndim else value

@@ -1,0 +1,71 @@
+"""Logarithms that stay finite."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from stablenn.nn._rounding import float_dtype, rounded_once
+
+
+def clipped_log(x: ArrayLike, min_value: ArrayLike | None = None) -> jax.Array:
+    r"""Logarithm of `x`, or of `min_value` where `x` is smaller.
+
+    .. math:: \mathrm{clipped\_log}(x) = \log \max(x, m)
+
+    The derivative is :math:`1/x` from `m` upwards and 0 below; NaN passes through. Clipping hides a zero, it does not
+    cure it: an example with x below `min_value` no longer learns. A classifier that has logits should use
+    :func:`stablenn.losses.softmax_cross_entropy` or :func:`stablenn.losses.sigmoid_binary_cross_entropy` instead,
+    which need no clipping and lose nothing.
+
+    Args:
+      x: input array of any shape, real.
+      min_value: positive; broadcast against `x`. Default: the smallest normal number of the dtype of `x`.
+
+    Returns:
+      An array of the broadcast shape, and of the dtype of `x` (the default float dtype for integers).
+
+    Raises:
+      TypeError: if `x` or `min_value` is complex.
+      ValueError: if `min_value` is given as a number that is not positive (a traced one is not checked: the
+        logarithm of its zero is -inf).
+
+    Accuracy:
+      {accuracy}
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from stablenn import nn
+      >>> print(nn.clipped_log(jnp.array([0.0, 1.0]), min_value=1e-6))
+      [-13.815511   0.      ]
+    """
+    dtype = float_dtype("clipped_log", x=x)
+    if min_value is None:
+        min_value = jnp.finfo(dtype).tiny
+    elif isinstance(min_value, (int, float)) and not min_value > 0:
+        raise ValueError(f"clipped_log: min_value must be positive, got {min_value}")
+    float_dtype("clipped_log", min_value=min_value)
+    return _clipped_log(x, jnp.asarray(min_value, dtype))
+
+
+@jax.jit
+@rounded_once("x", "min_value")
+def _clipped_log(x, min_value):
+    x, min_value = jnp.broadcast_arrays(x, min_value)
+    return _log_of_larger(x, min_value)
+
+
+@jax.custom_jvp
+def _log_of_larger(x, min_value):
+    return jnp.log(jnp.maximum(x, min_value))
+
+
+@functools.partial(_log_of_larger.defjvp, symbolic_zeros=False)
+def _log_of_larger_jvp(primals, tangents):
+    (x, min_value), (x_t, min_t) = primals, tangents
+    below = x < min_value  # false for NaN, which therefore passes into the derivative
+    inverse = 1 / jnp.where(below, min_value, x)
+    return _log_of_larger(x, min_value), jnp.where(below, min_t, x_t) * inverse
