@@ -6,11 +6,13 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from stablenn import nn
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn.exponentials import Axis
+from stablenn.nn._underflow import scale_of, scaled_exp
 from stablenn.nn.logistic import log1p_exp_neg_abs
 
 
@@ -57,10 +59,39 @@ def softmax_cross_entropy(
 def _softmax_cross_entropy(logits, labels, axis, where):
     if where is not None and jnp.ndim(where) != jnp.ndim(logits):
         where = jnp.expand_dims(jnp.asarray(where), axis)  # as optax reads a mask without the class axis
+    logits, labels = jnp.broadcast_arrays(logits, labels)
+    where = None if where is None else jnp.broadcast_to(where, logits.shape)
+    return _cross_entropy(logits, labels, where, axis)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _cross_entropy(logits, labels, where, axis):
     log_probabilities = nn.log_softmax(logits, axis, where)
-    impossible = (labels == 0) & (log_probabilities == -jnp.inf)
-    terms = labels * jnp.where(impossible, 0, log_probabilities)
+    maximum = jnp.max(logits, axis, keepdims=True, initial=-jnp.inf, where=where)
+    # A class that cannot be and is not the answer does not count; a row must have a class that can be.
+    ignored = (labels == 0) & (log_probabilities == -jnp.inf) & (maximum > -jnp.inf)
+    terms = labels * jnp.where(ignored, 0, log_probabilities)
+    # Logits so far apart that their difference overflows still have a finite loss if the label is small.
+    overflow = (log_probabilities == -jnp.inf) & jnp.isfinite(logits) & jnp.isfinite(maximum)
+    terms = jnp.where(overflow, labels * (logits / 2 - maximum / 2) * 2, terms)
     return -jnp.sum(terms, axis, where=where)
+
+
+@functools.partial(_cross_entropy.defjvp, symbolic_zeros=True)
+def _cross_entropy_jvp(axis, primals, tangents):
+    (logits, labels, where), (logits_t, labels_t, _) = primals, tangents
+    loss = _cross_entropy(logits, labels, where, axis)
+    log_probabilities, slope = jax.jvp(lambda x: nn.log_softmax(x, axis, where), (logits,), (_concrete(logits_t),))
+    tangent = -jnp.sum(labels * slope, axis, where=where)
+    if not isinstance(labels_t, SymbolicZero):  # 0 * -inf would be NaN where nobody asked for this derivative
+        maximum = jnp.max(logits, axis, keepdims=True, initial=-jnp.inf, where=where)
+        ignored = (labels == 0) & (logits == -jnp.inf) & (maximum > -jnp.inf)
+        tangent = tangent - jnp.sum(jnp.where(ignored, 0, log_probabilities) * labels_t, axis, where=where)
+    return loss, tangent
+
+
+def _concrete(tangent):
+    return jnp.zeros(tangent.shape, tangent.dtype) if isinstance(tangent, SymbolicZero) else tangent
 
 
 @jax.jit
@@ -112,10 +143,23 @@ def _binary_cross_entropy(x, y):
 @_binary_cross_entropy.defjvp
 def _binary_cross_entropy_jvp(primals, tangents):
     (x, y), (x_t, y_t) = primals, tangents
-    # sigmoid(x) - y, with the smaller of sigmoid(x) and sigmoid(-x): 1 - y is exact where cancellation threatens
-    small = nn.sigmoid(-jnp.abs(x))
-    slope = jnp.where(x > 0, (1 - y) - small, small - y)
-    return _binary_cross_entropy(x, y), slope * x_t - x * y_t
+    return _binary_cross_entropy(x, y), _excess(x, y) * x_t - x * y_t
+
+
+@jax.custom_jvp
+def _excess(x, y):
+    """sigmoid(x) - y, from the smaller of sigmoid(x) and sigmoid(-x): 1 - y is exact where cancellation threatens."""
+    plain = jnp.where(x > 0, (1 - y) - nn.sigmoid(-x), nn.sigmoid(x) - y)
+    # a label as small as the probability: subtract before either is flushed to zero
+    power = scale_of(x.dtype).power
+    tiny = (scaled_exp(jnp.minimum(x, 0)) - y * 2.0**power) * 2.0**-power
+    return jnp.where((x < scale_of(x.dtype).threshold) & (jnp.abs(y) < 1), tiny, plain)
+
+
+@_excess.defjvp
+def _excess_jvp(primals, tangents):
+    (x, y), (x_t, y_t) = primals, tangents
+    return _excess(x, y), nn.sigmoid(x) * nn.sigmoid(-x) * x_t - y_t
 
 
 def _require_float(name: str, logits: ArrayLike) -> None:

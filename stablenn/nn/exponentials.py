@@ -4,6 +4,7 @@ With :math:`m = \max_j x_j` the family is made of :math:`e_j = \exp(x_j - m)` an
 :math:`\mathrm{rest} = \sum_j e_j - 1`:
 
 - ``exp(x - m)`` is compensated for the rounding of ``x - m``, which alone would cost |x - m| ulps;
+- it is kept scaled by a power of two, so that many entries too small for the format still add up to a number in it;
 - ``log1p(rest)`` keeps the loss of a confident answer, which ``log(1 + rest)`` rounds to zero;
 - derivatives never form ``1 - s`` for a probability near one: `_centered` replaces it by the sum of the others.
 """
@@ -18,9 +19,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stablenn.nn._rounding import rounded_once
+from stablenn.nn._underflow import scale_of, scaled_exp
 
 Axis = int | tuple[int, ...] | None
-
 
 class _Shifted(NamedTuple):
     """The row, shifted so that its maximum is zero; reduced axes are kept."""
@@ -28,8 +29,8 @@ class _Shifted(NamedTuple):
     maximum: jax.Array
     difference: jax.Array  # x - maximum, rounded
     error: jax.Array  # what that rounding took away
-    exp: jax.Array  # exp(x - maximum), 0 where masked
-    rest: jax.Array  # sum of exp, less one maximum
+    exp: jax.Array  # exp(x - maximum) * 2^power, 0 where masked
+    rest: jax.Array  # sum of exp(x - maximum), less one maximum
 
 
 def _shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> _Shifted:
@@ -42,28 +43,53 @@ def _shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> _Shifted:
     back = raw - included
     error = (included - (raw - back)) - (maximum + back)
     error = jnp.where(jnp.isfinite(raw), error, 0)
-    exp = jnp.exp(difference)
-    exp = exp + exp * error
+
+    exp = scaled_exp(difference, error)
     if where is not None:
         exp, is_max = jnp.where(where, exp, 0), is_max & where
     ties = jnp.sum(is_max, axis, keepdims=True, dtype=x.dtype) - 1
-    rest = jnp.sum(jnp.where(is_max, 0, exp), axis, keepdims=True) + ties
+    rest = jnp.sum(jnp.where(is_max, 0, exp), axis, keepdims=True) * 2.0 ** -scale_of(x.dtype).power + ties
     # two infinities at the top: their shares have no limit
     rest = jnp.where((maximum == jnp.inf) & (ties > 0), jnp.nan, rest)
     return _Shifted(maximum, difference, error, exp, rest)
 
 
-def _centered(tangent: jax.Array, s: jax.Array, axis: Axis) -> jax.Array:
+def _centered(tangent: jax.Array, scaled: jax.Array, axis: Axis) -> jax.Array:
     r"""The tangent of log_softmax, :math:`t_j - \sum_k s_k t_k`, without forming :math:`1 - s_j` for s_j near 1.
 
     The map does not change when a constant is added to the tangent. Where one probability exceeds 1/2 its own
     tangent is that constant, and it drops out of the sum: what was 1 - s_j becomes the sum of the others. The
-    transpose of these very steps treats cotangents in the same way.
+    transpose of these very steps treats cotangents in the same way. `scaled` is softmax times 2^power; half of that
+    power is taken back before the sum and half after it, so that neither the sum nor its transpose underflows.
     """
-    top = s > 0.5
-    tangent = tangent - jnp.sum(jnp.where(top, tangent, 0), axis, keepdims=True)
-    tangent = jnp.where(top, 0, tangent)  # exactly, so that the transpose drops it as well
-    return tangent - jnp.sum(jnp.where(top, 0, s) * tangent, axis, keepdims=True)
+    scale = scale_of(scaled.dtype)
+    top = scaled > 2.0 ** (scale.power - 1)
+
+    def off_top(t):
+        # exactly zero at the top, so that the transpose drops it as well
+        return jnp.where(top, 0, t - jnp.sum(jnp.where(top, t, 0), axis, keepdims=True))
+
+    weighted = jnp.where(top, 0, scaled) * off_top(tangent * scale.half)
+    return off_top(tangent) - jnp.sum(weighted, axis, keepdims=True) * scale.half
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _scaled_softmax(x, where, axis):
+    """softmax(x) * 2^power."""
+    shifted = _shift(x, axis, where)
+    # a row without any finite entry is 0/0, unless a mask emptied it
+    empty = shifted.maximum == -jnp.inf
+    if where is None:
+        return jnp.where(empty, jnp.nan, shifted.exp / (1 + shifted.rest))
+    empty &= jnp.any(where, axis, keepdims=True)
+    return jnp.where(where, jnp.where(empty, jnp.nan, shifted.exp / (1 + shifted.rest)), 0)
+
+
+@_scaled_softmax.defjvp
+def _scaled_softmax_jvp(axis, primals, tangents):
+    (x, where), (t, _) = primals, tangents
+    scaled = _scaled_softmax(x, where, axis)
+    return scaled, scaled * _centered(_masked(t, where), scaled, axis)
 
 
 @functools.partial(jax.jit, static_argnames="axis")
@@ -101,21 +127,15 @@ def softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> ja
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _softmax(x, where, axis):
-    shifted = _shift(x, axis, where)
-    # a row without any finite entry is 0/0, unless a mask emptied it
-    total = 1 + shifted.rest
-    empty = (shifted.maximum == -jnp.inf) if where is None else (shifted.maximum == -jnp.inf) & _any(where, x, axis)
-    s = jnp.where(empty, jnp.nan, shifted.exp / total)
-    return s if where is None else jnp.where(where, s, 0)
+    return _scaled_softmax(x, where, axis) * 2.0 ** -scale_of(x.dtype).power
 
 
 @_softmax.defjvp
 def _softmax_jvp(axis, primals, tangents):
     (x, where), (t, _) = primals, tangents
-    s = _softmax(x, where, axis)
-    if where is not None:
-        t = jnp.where(where, t, 0)
-    return s, s * _centered(t, s, axis)
+    scaled, half = _scaled_softmax(x, where, axis), scale_of(x.dtype).half
+    tangent = scaled * _centered(_masked(t, where) * half, scaled, axis) * half
+    return _softmax(x, where, axis), tangent
 
 
 @functools.partial(jax.jit, static_argnames="axis")
@@ -153,22 +173,19 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _log_softmax(x, where, axis):
     shifted = _shift(x, axis, where)
-    log_total = jnp.log1p(shifted.rest)
-    out = shifted.difference + (shifted.error - log_total)
+    out = shifted.difference + (shifted.error - jnp.log1p(shifted.rest))
+    empty = shifted.maximum == -jnp.inf
     if where is None:
-        return jnp.where(shifted.maximum == -jnp.inf, jnp.nan, out)
-    empty = (shifted.maximum == -jnp.inf) & _any(where, x, axis)
+        return jnp.where(empty, jnp.nan, out)
+    empty &= jnp.any(where, axis, keepdims=True)
     return jnp.where(where, jnp.where(empty, jnp.nan, out), -jnp.inf)
 
 
 @_log_softmax.defjvp
 def _log_softmax_jvp(axis, primals, tangents):
     (x, where), (t, _) = primals, tangents
-    s = _softmax(x, where, axis)
-    if where is None:
-        return _log_softmax(x, where, axis), _centered(t, s, axis)
-    tangent = _centered(jnp.where(where, t, 0), s, axis)
-    return _log_softmax(x, where, axis), jnp.where(where, tangent, 0)
+    scaled = _scaled_softmax(x, where, axis)
+    return _log_softmax(x, where, axis), _masked(_centered(_masked(t, where), scaled, axis), where)
 
 
 @functools.partial(jax.jit, static_argnames=("axis", "keepdims", "return_sign"))
@@ -228,19 +245,17 @@ def logsumexp(
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _logsumexp(a, b, where, axis):
     """(log |sum|, sign), with the reduced axes kept."""
+    shifted = _shift(a, axis, _used(b, where))
     if b is None:
-        shifted = _shift(a, axis, where)
-        # log1p(NaN) stands for several infinities; their sum is infinite all the same
+        # several infinities have no shares, but their sum is infinite all the same
         log_total = jnp.where(shifted.maximum == jnp.inf, 0, jnp.log1p(shifted.rest))
-        empty = shifted.maximum == -jnp.inf
+        # XLA's CPU backend may lose the NaNs of a row in its maximum: they are still in the sum
+        empty = (shifted.maximum == -jnp.inf) & ~jnp.isnan(shifted.rest)
         out = jnp.where(empty, -jnp.inf, shifted.maximum + log_total)
-        sign = jnp.where(empty, 0, jnp.where(jnp.isnan(out), out, 1))
-        return out, sign
-    used = (b != 0) if where is None else (b != 0) & where
-    shifted = _shift(a, axis, used)
-    total = jnp.sum(jnp.where(used, b * shifted.exp, 0), axis, keepdims=True)
-    sign = jnp.where(jnp.isnan(shifted.rest) & (shifted.maximum != jnp.inf), jnp.nan, jnp.sign(total))
-    return shifted.maximum + jnp.log(jnp.abs(total)), sign
+        return out, jnp.where(empty, 0, jnp.where(jnp.isnan(out), out, 1))
+    terms = _masked(b * shifted.exp, _used(b, where))
+    total = jnp.sum(terms, axis, keepdims=True) * 2.0 ** -scale_of(a.dtype).power
+    return shifted.maximum + jnp.log(jnp.abs(total)), jnp.sign(total)
 
 
 @_logsumexp.defjvp
@@ -248,26 +263,29 @@ def _logsumexp_jvp(axis, primals, tangents):
     (a, b, where), (a_t, b_t, _) = primals, tangents
     out, sign = _logsumexp(a, b, where, axis)
     if b is None:
-        s = jnp.where(out == -jnp.inf, 0, _softmax(a, where, axis))
-        tangent = jnp.sum(s * a_t, axis, keepdims=True)
+        half = scale_of(a.dtype).half
+        scaled = jnp.where(out == -jnp.inf, 0, _scaled_softmax(a, where, axis))
+        tangent = jnp.sum(scaled * (_masked(a_t, where) * half), axis, keepdims=True) * half
     else:
         # d log|S| = sum_j exp(a_j) / S * (b_j da_j + db_j)
-        used = (b != 0) if where is None else (b != 0) & where
-        weight = sign * jnp.exp(jnp.where(used, a, -jnp.inf) - out)
-        weight = jnp.where(out == -jnp.inf, 0, weight)
-        excluded_b = jnp.where(b == 0, sign * jnp.exp(a - out), 0)
-        if where is not None:
-            excluded_b = jnp.where(where, excluded_b, 0)
-        tangent = jnp.sum(weight * (b * a_t + b_t) + excluded_b * b_t, axis, keepdims=True)
+        weight = _masked(jnp.where(out == -jnp.inf, 0, sign * jnp.exp(a - out)), where)
+        tangent = jnp.sum(jnp.where(b == 0, 0, weight * b) * a_t + weight * b_t, axis, keepdims=True)
     return (out, sign), (tangent, jnp.zeros_like(sign))
+
+
+def _used(b: jax.Array | None, where: jax.Array | None) -> jax.Array | None:
+    """The entries that count: those of the mask with a factor other than 0."""
+    if b is None:
+        return where
+    return (b != 0) if where is None else (b != 0) & where
 
 
 def _mask(where: ArrayLike | None, x: ArrayLike) -> jax.Array | None:
     return None if where is None else jnp.broadcast_to(jnp.asarray(where, bool), jnp.shape(x))
 
 
-def _any(where, x, axis):
-    return jnp.any(where, axis, keepdims=True)
+def _masked(values: jax.Array, where: jax.Array | None) -> jax.Array:
+    return values if where is None else jnp.where(where, values, 0)
 
 
 def _squeeze(value: jax.Array, ndim: int, axis: Axis) -> jax.Array:

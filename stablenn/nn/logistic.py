@@ -46,13 +46,14 @@ def sigmoid(x: ArrayLike) -> jax.Array:
 
 @jax.custom_jvp
 def _sigmoid(x):
-    return jax.lax.logistic(x)
+    e = jnp.exp(-jnp.abs(x))
+    return jnp.where(x < 0, e, 1) / (1 + e)
 
 
 @_sigmoid.defjvp
 def _sigmoid_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
-    # sigmoid(|x|) * sigmoid(-|x|), each through this very rule, keeps higher derivatives accurate too
+    # both factors are differentiated by this very rule, which keeps higher derivatives accurate too
     return _sigmoid(x), t * (_sigmoid(x) * _sigmoid(-x))
 
 

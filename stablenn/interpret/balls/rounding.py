@@ -52,8 +52,9 @@ def round_elements(values: np.ndarray, fmt: Format, *, strict: bool) -> Truth:
     proved = fast & narrow & ~doubtful
     if not strict:
         proved |= fast & narrow & (np.abs(residual) < 0.5 + _NARROW)
-    for i in np.flatnonzero(~fast | (narrow & ~proved)):
-        nearest[i], residual[i], proved[i] = _slowly(flat[i], fmt, strict)
+    with np.errstate(over="ignore"):
+        for i in np.flatnonzero(~fast | (narrow & ~proved)):
+            nearest[i], residual[i], proved[i] = _slowly(flat[i], fmt, strict)
     shape = values.shape
     return Truth(nearest.reshape(shape), residual.reshape(shape), proved.reshape(shape))
 

@@ -1,0 +1,45 @@
+"""Exponentials kept above the smallest normal number.
+
+Backends flush subnormals: ``exp(-88)`` is 0 in float32, although a thousand of them add up to a normal number. Here
+an exponential below a threshold is computed as ``exp(x) * 2**power``, by adding ``power * log(2)`` to its exponent.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+_LOG_2 = Fraction("0.693147180559945309417232121458176568075500134360255254120680")
+
+
+class Scale(NamedTuple):
+    """Where exponents count as small, and by which power of two their exponentials are scaled."""
+
+    threshold: float
+    power: int
+    shift_high: float  # power * log(2), rounded so that adding it to an exponent below the threshold is exact
+    shift_low: float  # and what that rounding took away
+
+    @property
+    def half(self) -> float:
+        """2^(-power/2): to take the scaling back in two steps, one before and one after a sum."""
+        return 2.0 ** (-self.power // 2)
+
+
+def scale_of(dtype) -> Scale:
+    threshold, power, grid = (-600.0, 108, 40) if jnp.finfo(dtype).bits == 64 else (-60.0, 48, 16)
+    shift = power * _LOG_2
+    high = Fraction(round(shift * 2**grid), 2**grid)
+    return Scale(threshold, power, float(high), float(shift - high))
+
+
+def scaled_exp(x: jax.Array, error: jax.Array | float = 0.0) -> jax.Array:
+    """exp(x + error) * 2^power for x up to 0, where `error` is a few ulps of x."""
+    scale = scale_of(x.dtype)
+    small = x < scale.threshold
+    exp = jnp.exp(x + jnp.where(small, scale.shift_high, 0))
+    exp = exp + exp * (error + jnp.where(small, scale.shift_low, 0))
+    return exp * jnp.where(small, 1, 2.0**scale.power)

@@ -1,0 +1,1 @@
+"""How accurate is a function, and where not."""

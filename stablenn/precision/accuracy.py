@@ -1,0 +1,302 @@
+"""measure(): evaluate a function on a device, compare it with the exact truth on the host."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stablenn import floats
+from stablenn.floats import Truth
+from stablenn.interpret.balls.evaluation import Exact
+from stablenn.precision.devices import find_device, flushes_subnormals, wide_if_needed
+from stablenn.precision.domain import Domain
+from stablenn.precision.limits import truth_at_infinity
+from stablenn.precision.spec import Convention
+
+QUANTITIES = ("value", "gradient")
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One input, what came out, and what is right."""
+
+    inputs: tuple[np.ndarray, ...]
+    output: int  # position in the flattened output
+    actual: float
+    expected: float
+    ulps: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """How far a function is from the truth over many inputs, in units in the last place.
+
+    Attributes:
+      quantity: "value" or "gradient".
+      dtype: name of the float format.
+      count: number of compared outputs; `unproved` more were left out, their truth being unknown.
+      max_ulp, mean_ulp, p99_ulp: over the outputs that are not wrong specials.
+      max_scaled_ulp: the largest error in ulps of max(|result|, scale), where a scale is given.
+      wrong_specials: outputs that are NaN where a number is right, or the other way round.
+      flushed: outputs that are zero where a subnormal is right.
+      worst: the worst cases, wrong specials first.
+      binades: for univariate functions, the largest error by (sign, exponent) of the input.
+    """
+
+    quantity: str
+    dtype: str
+    count: int
+    unproved: int
+    max_ulp: float
+    mean_ulp: float
+    p99_ulp: float
+    max_scaled_ulp: float | None
+    wrong_specials: int
+    flushed: int
+    worst: tuple[Case, ...]
+    binades: dict[tuple[int, int], float]
+
+    @property
+    def judged_ulp(self) -> float:
+        """The figure that tolerances bound: scaled where a scale is stated, infinite where a special is wrong."""
+        if self.wrong_specials:
+            return float("inf")
+        return self.max_ulp if self.max_scaled_ulp is None else self.max_scaled_ulp
+
+
+def flat(fn: Callable, quantity: str, float_arguments: tuple[int, ...]) -> Callable:
+    """`fn`, or its gradient with respect to every float argument, as a function of one row to one flat vector.
+
+    The gradient of a function with several outputs is its Jacobian, by reverse mode: what training computes.
+    """
+
+    def ravel(tree):
+        return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+    if quantity == "value":
+        return lambda *row: ravel(fn(*row))
+    return lambda *row: ravel(jax.jacrev(fn, argnums=float_arguments)(*row))
+
+
+def draw_inputs(domain: Domain, samples: int, seed: int, *, subnormals: bool, exhaustive: bool = False):
+    """The corners of a domain and `samples` random rows, or every float of it."""
+    if exhaustive:
+        return domain.exhaustive(subnormals=subnormals)
+    parts = domain.corners(subnormals=subnormals), domain.sample(samples, seed, subnormals=subnormals)
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """Inputs and the exact truth there, against which any number of functions can be judged."""
+
+    quantity: str
+    dtype: str
+    inputs: tuple[np.ndarray, ...]
+    float_arguments: tuple[int, ...]
+    truth: Truth
+    scale: np.ndarray | None
+
+    @classmethod
+    def of(
+        cls,
+        definition: Callable,
+        domain: Domain,
+        inputs: tuple[np.ndarray, ...],
+        dtype,
+        quantity: str = "value",
+        *,
+        conventions: tuple[Convention, ...] = (),
+        scale: Callable | None = None,
+        wide: bool = True,
+        progress: Progress | None = None,
+    ) -> Reference:
+        """Evaluate the definition, or its derivative, exactly on `inputs`.
+
+        Args:
+          definition: the textbook formula.
+          domain: which arguments are floats.
+          inputs: one array an argument, with a leading axis of rows.
+          dtype: the format that is judged.
+          quantity: "value" or "gradient".
+          conventions: what is right in rows where the formula has no limit, or a kink.
+          scale: maps inputs (float64) to the size against which [n] errors are counted.
+          wide: whether the definition is a formula (traced on float64) or a program at its own dtypes.
+          progress: called with the number of rows done and the number of all.
+        """
+        if quantity not in QUANTITIES:
+            raise ValueError(f"unknown quantity {quantity!r}; allowed: {', '.join(QUANTITIES)}")
+        fmt = floats.format_of(dtype)
+        positions = domain.float_arguments
+        fn = flat(definition, quantity, positions)
+        infinite = _rows_with(inputs, positions, np.isinf) & ~_rows_with(inputs, positions, np.isnan)
+        plain = Exact(fn, dtype=fmt.dtype, batched=True, wide=wide)
+        (truth,) = plain.truth(*(_finite_rows(column, infinite) for column in inputs), progress=progress)
+        if infinite.any():
+            rows = tuple(column[infinite] for column in inputs)
+            _put(truth, infinite, truth_at_infinity(fn, rows, positions, fmt, wide=wide))
+        for convention in conventions:
+            if (right := convention.expected(quantity)) is not None and (rows := convention.applies(*inputs)).any():
+                _put_stated(truth, rows, right(*(column[rows].astype(np.float64) for column in inputs)))
+        with np.errstate(all="ignore"):
+            sizes = None if scale is None else scale(*(column.astype(np.float64) for column in inputs))
+        if sizes is not None:
+            sizes = np.asarray(sizes).reshape(truth.nearest.shape)
+        return cls(quantity, fmt.name, inputs, positions, truth, sizes)
+
+    def evaluate(self, fn: Callable, device: jax.Device) -> np.ndarray:
+        """`fn`, or its gradient, under jit on `device`, as an array of the shape of the truth."""
+        with wide_if_needed(self.dtype), jax.default_device(device):
+            compiled = jax.jit(jax.vmap(flat(fn, self.quantity, self.float_arguments)))
+            return np.asarray(compiled(*self.inputs))
+
+    def judge(self, fn: Callable, device: jax.Device | None = None, *, worst: int = 5) -> Accuracy:
+        """Evaluate `fn` on `device` and compare it with the truth."""
+        device = device or find_device()
+        actual = self.evaluate(fn, device)
+        if actual.shape != self.truth.nearest.shape:
+            raise ValueError(
+                f"the function returns {actual.shape[1]} numbers a row, its definition {self.truth.nearest.shape[1]}"
+            )
+        actual = actual.astype(self.truth.nearest.dtype)
+        flush = flushes_subnormals(self.dtype, device)
+        ulps = floats.ulp_error(actual, self.truth, flush=flush)
+        known = self.truth.proved
+        special = floats.wrong_special(actual, self.truth.nearest) & known
+        regular = ulps[known & ~special]
+        return Accuracy(
+            quantity=self.quantity,
+            dtype=self.dtype,
+            count=int(known.sum()),
+            unproved=int((~known).sum()),
+            max_ulp=float(regular.max(initial=0.0)),
+            mean_ulp=float(regular.mean()) if regular.size else 0.0,
+            p99_ulp=float(np.quantile(regular, 0.99)) if regular.size else 0.0,
+            max_scaled_ulp=self._scaled(ulps, known & ~special),
+            wrong_specials=int(special.sum()),
+            flushed=int((floats.flushed(actual, self.truth.nearest) & known).sum()),
+            worst=self._worst(actual, np.where(known, ulps, -1.0), worst),
+            binades=self._binades(ulps, known & ~special),
+        )
+
+    def _scaled(self, ulps: np.ndarray, counted: np.ndarray) -> float | None:
+        if self.scale is None:
+            return None
+        nearest, scale = (np.nan_to_num(np.abs(v.astype(np.float64)), posinf=0.0) for v in (self.truth.nearest, self.scale))
+        ratio = floats.ulp(nearest, self.dtype) / floats.ulp(np.maximum(nearest, scale), self.dtype)
+        return float((ulps * ratio)[counted].max(initial=0.0))
+
+    def _worst(self, actual: np.ndarray, ulps: np.ndarray, count: int) -> tuple[Case, ...]:
+        by_row = ulps.max(axis=1, initial=-1.0)
+        chosen = [row for row in np.argsort(-by_row, kind="stable")[:count] if by_row[row] > 0]
+        cases = []
+        for row in chosen:
+            column = int(np.argmax(ulps[row]))
+            expected = float(self.truth.nearest[row, column])
+            inputs = tuple(argument[row] for argument in self.inputs)
+            cases.append(Case(inputs, column, float(actual[row, column]), expected, float(ulps[row, column])))
+        return tuple(cases)
+
+    def _binades(self, ulps: np.ndarray, counted: np.ndarray) -> dict[tuple[int, int], float]:
+        if len(self.inputs) != 1 or self.inputs[0].ndim != 1:
+            return {}
+        x = self.inputs[0].astype(np.float64)
+        usable = np.isfinite(x) & (x != 0) & counted.all(axis=1)
+        keys = zip(np.sign(x[usable]).astype(int).tolist(), (np.frexp(x[usable])[1] - 1).tolist(), strict=True)
+        worst: dict[tuple[int, int], float] = {}
+        for key, error in zip(keys, ulps[usable].max(axis=1, initial=0.0).tolist(), strict=True):
+            worst[key] = max(worst.get(key, 0.0), error)
+        return dict(sorted(worst.items()))
+
+
+def measure(
+    fn: Callable,
+    definition: Callable | None,
+    domain: Domain | str,
+    dtype="float32",
+    device: jax.Device | str | None = None,
+    *,
+    quantity: str = "value",
+    samples: int = 1000,
+    seed: int = 0,
+    conventions: tuple[Convention, ...] = (),
+    scale: Callable | None = None,
+    progress: Progress | None = None,
+) -> Accuracy:
+    """How accurate `fn` is, in value or gradient, against the exact value of its definition.
+
+    Args:
+      fn: a function of arrays; it is run under ``jit`` and ``vmap`` on rows of inputs.
+      definition: the textbook formula it stands for. None: `fn` itself, so that only rounding counts as error and
+        every approximation is taken as meant.
+      domain: the arguments, as a `Domain` or its text; "float" in it stands for `dtype`.
+      dtype: float dtype of the results.
+      device: a device or its name, such as "gpu"; JAX's default device without one.
+      quantity: "value" or "gradient" (the Jacobian with respect to every float argument, by reverse mode).
+      samples: random rows to add to the corners of the domain.
+      seed: of those rows; equal seeds give equal rows.
+      conventions: what is right where the formula has no limit.
+      scale: maps the inputs to the size against which scaled errors are counted.
+      progress: called with the number of rows done and the number of all.
+
+    Returns:
+      An `Accuracy`.
+
+    Raises:
+      DomainError, ValueError: what was given, and what is allowed.
+      UnsupportedPrimitive: the definition holds a primitive without an exact rule.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from stablenn import measure
+      >>> naive = lambda x: jnp.log(1 + x)
+      >>> measure(naive, naive, "x: float32 in [1e-9, 1e-8]", samples=50).max_ulp > 1e6
+      True
+    """
+    fmt = floats.format_of(dtype)
+    domain = (Domain.parse(domain) if isinstance(domain, str) else domain).with_dtype(fmt.dtype)
+    device = find_device(device) if device is None or isinstance(device, str) else device
+    inputs = draw_inputs(domain, samples, seed, subnormals=not flushes_subnormals(fmt.dtype, device))
+    reference = Reference.of(
+        definition or fn,
+        domain,
+        inputs,
+        fmt.dtype,
+        quantity,
+        conventions=conventions,
+        scale=scale,
+        wide=definition is not None,
+        progress=progress,
+    )
+    return reference.judge(fn, device)
+
+
+def _rows_with(inputs, positions, test) -> np.ndarray:
+    flags = [test(inputs[i].astype(np.float64)).reshape(len(inputs[i]), -1).any(axis=1) for i in positions]
+    return np.any(flags, axis=0) if flags else np.zeros(len(inputs[0]), bool)
+
+
+def _finite_rows(column: np.ndarray, infinite: np.ndarray) -> np.ndarray:
+    """Rows with an infinity are evaluated elsewhere; a row of ones stands in for them."""
+    if not infinite.any():
+        return column
+    column = column.copy()
+    column[infinite] = np.ones((), column.dtype)
+    return column
+
+
+def _put(truth: Truth, rows: np.ndarray, part: Truth) -> None:
+    truth.nearest[rows], truth.residual[rows], truth.proved[rows] = part.nearest, part.residual, part.proved
+
+
+def _put_stated(truth: Truth, rows: np.ndarray, stated: np.ndarray) -> None:
+    width = truth.nearest.shape[1]
+    keep = np.ma.getmaskarray(stated).reshape(-1, width)
+    stated = np.ma.getdata(stated).reshape(-1, width).astype(truth.nearest.dtype)
+    part = truth[rows]
+    _put(truth, rows, Truth(np.where(keep, part.nearest, stated), np.where(keep, part.residual, 0), part.proved | ~keep))
