@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from stablenn.floats import ulp as ulp
     from stablenn.floats import ulp_error as ulp_error
     from stablenn.interpret.balls.evaluation import exact as exact
-    from stablenn.precision.accuracy import Accuracy as Accuracy
     from stablenn.precision.accuracy import measure as measure
     from stablenn.precision.domain import Domain as Domain
+    from stablenn.precision.record import Accuracy as Accuracy
     from stablenn.precision.spec import SPECS as SPECS
     from stablenn.precision.spec import Spec as Spec
 
@@ -30,7 +30,7 @@ _HOMES = {
     "ulp": "stablenn.floats",
     "ulp_error": "stablenn.floats",
     "exact": "stablenn.interpret.balls.evaluation",
-    "Accuracy": "stablenn.precision.accuracy",
+    "Accuracy": "stablenn.precision.record",
     "measure": "stablenn.precision.accuracy",
     "Domain": "stablenn.precision.domain",
     "SPECS": "stablenn.precision.spec",

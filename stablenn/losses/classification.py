@@ -40,7 +40,7 @@ def softmax_cross_entropy(
       TypeError: if `logits` are not floating point, or `labels` are complex.
 
     Accuracy:
-      {accuracy}
+      Not measured yet.
 
     Example:
       >>> import jax.numpy as jnp
@@ -113,7 +113,7 @@ def sigmoid_binary_cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Ar
       TypeError: if `logits` are not floating point, or `labels` are complex.
 
     Accuracy:
-      {accuracy}
+      Not measured yet.
 
     Example:
       >>> import jax.numpy as jnp

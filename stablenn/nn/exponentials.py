@@ -114,7 +114,7 @@ def softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> ja
       TypeError: if `x` is complex.
 
     Accuracy:
-      {accuracy}
+      Not measured yet.
 
     Example:
       >>> import jax.numpy as jnp
@@ -159,7 +159,7 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -
       TypeError: if `x` is complex.
 
     Accuracy:
-      {accuracy}
+      Not measured yet.
 
     Example:
       >>> import jax.numpy as jnp
@@ -220,7 +220,7 @@ def logsumexp(
       TypeError: if `a` or `b` is complex.
 
     Accuracy:
-      {accuracy}
+      Not measured yet.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -34,7 +34,7 @@ def clipped_log(x: ArrayLike, min_value: ArrayLike | None = None) -> jax.Array:
         logarithm of its zero is -inf).
 
     Accuracy:
-      {accuracy}
+      Not measured yet.
 
     Example:
       >>> import jax.numpy as jnp

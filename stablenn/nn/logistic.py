@@ -33,7 +33,7 @@ def sigmoid(x: ArrayLike) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      {accuracy}
+      Not measured yet.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -74,7 +74,7 @@ def log_sigmoid(x: ArrayLike) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      {accuracy}
+      Not measured yet.
 
     Example:
       >>> import jax.numpy as jnp

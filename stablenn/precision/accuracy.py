@@ -15,58 +15,13 @@ from stablenn.interpret.balls.evaluation import Exact
 from stablenn.precision.devices import find_device, flushes_subnormals, wide_if_needed
 from stablenn.precision.domain import Domain
 from stablenn.precision.limits import truth_at_infinity
+from stablenn.precision.record import QUANTITIES, Accuracy, Case
 from stablenn.precision.spec import Convention
 
-QUANTITIES = ("value", "gradient")
 Progress = Callable[[int, int], None]
 
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One input, what came out, and what is right."""
-
-    inputs: tuple[np.ndarray, ...]
-    output: int  # position in the flattened output
-    actual: float
-    expected: float
-    ulps: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Accuracy:
-    """How far a function is from the truth over many inputs, in units in the last place.
-
-    Attributes:
-      quantity: "value" or "gradient".
-      dtype: name of the float format.
-      count: number of compared outputs; `unproved` more were left out, their truth being unknown.
-      max_ulp, mean_ulp, p99_ulp: over the outputs that are not wrong specials.
-      max_scaled_ulp: the largest error in ulps of max(|result|, scale), where a scale is given.
-      wrong_specials: outputs that are NaN where a number is right, or the other way round.
-      flushed: outputs that are zero where a subnormal is right.
-      worst: the worst cases, wrong specials first.
-      binades: for univariate functions, the largest error by (sign, exponent) of the input.
-    """
-
-    quantity: str
-    dtype: str
-    count: int
-    unproved: int
-    max_ulp: float
-    mean_ulp: float
-    p99_ulp: float
-    max_scaled_ulp: float | None
-    wrong_specials: int
-    flushed: int
-    worst: tuple[Case, ...]
-    binades: dict[tuple[int, int], float]
-
-    @property
-    def judged_ulp(self) -> float:
-        """The figure that tolerances bound: scaled where a scale is stated, infinite where a special is wrong."""
-        if self.wrong_specials:
-            return float("inf")
-        return self.max_ulp if self.max_scaled_ulp is None else self.max_scaled_ulp
+# How many cases of each kind a record keeps.
+_WORST = 3
 
 
 def flat(fn: Callable, quantity: str, float_arguments: tuple[int, ...]) -> Callable:
@@ -155,7 +110,7 @@ class Reference:
             compiled = jax.jit(jax.vmap(flat(fn, self.quantity, self.float_arguments)))
             return np.asarray(compiled(*self.inputs))
 
-    def judge(self, fn: Callable, device: jax.Device | None = None, *, worst: int = 5) -> Accuracy:
+    def judge(self, fn: Callable, device: jax.Device | None = None) -> Accuracy:
         """Evaluate `fn` on `device` and compare it with the truth."""
         device = device or find_device()
         actual = self.evaluate(fn, device)
@@ -180,7 +135,7 @@ class Reference:
             max_scaled_ulp=self._scaled(ulps, known & ~special),
             wrong_specials=int(special.sum()),
             flushed=int((floats.flushed(actual, self.truth.nearest) & known).sum()),
-            worst=self._worst(actual, np.where(known, ulps, -1.0), worst),
+            worst=self._worst(actual, np.where(known, ulps, -1.0), special),
             binades=self._binades(ulps, known & ~special),
         )
 
@@ -191,16 +146,19 @@ class Reference:
         ratio = floats.ulp(nearest, self.dtype) / floats.ulp(np.maximum(nearest, scale), self.dtype)
         return float((ulps * ratio)[counted].max(initial=0.0))
 
-    def _worst(self, actual: np.ndarray, ulps: np.ndarray, count: int) -> tuple[Case, ...]:
-        by_row = ulps.max(axis=1, initial=-1.0)
-        chosen = [row for row in np.argsort(-by_row, kind="stable")[:count] if by_row[row] > 0]
-        cases = []
-        for row in chosen:
-            column = int(np.argmax(ulps[row]))
-            expected = float(self.truth.nearest[row, column])
-            inputs = tuple(argument[row] for argument in self.inputs)
-            cases.append(Case(inputs, column, float(actual[row, column]), expected, float(ulps[row, column])))
-        return tuple(cases)
+    def _worst(self, actual: np.ndarray, ulps: np.ndarray, special: np.ndarray) -> tuple[Case, ...]:
+        """Some rows with a wrong special, then those with the largest errors; each at its worst output."""
+        regular = np.where(special, -1.0, ulps)
+        cases = [self._case(actual, ulps, row, special[row]) for row in np.flatnonzero(special.any(axis=1))[:_WORST]]
+        by_row = regular.max(axis=1, initial=-1.0)
+        largest = np.argsort(-by_row, kind="stable")[:_WORST]
+        return (*cases, *(self._case(actual, regular, row, slice(None)) for row in largest if by_row[row] > 0))
+
+    def _case(self, actual: np.ndarray, ulps: np.ndarray, row: int, among) -> Case:
+        column = int(np.arange(ulps.shape[1])[among][np.argmax(ulps[row][among])])
+        inputs = tuple(argument[row] for argument in self.inputs)
+        expected = float(self.truth.nearest[row, column])
+        return Case(inputs, column, float(actual[row, column]), expected, float(ulps[row, column]))
 
     def _binades(self, ulps: np.ndarray, counted: np.ndarray) -> dict[tuple[int, int], float]:
         if len(self.inputs) != 1 or self.inputs[0].ndim != 1:

@@ -58,6 +58,12 @@ class Spec:
     value_scale: Callable[..., np.ndarray] | None = None
     gradient_scale: Callable[..., np.ndarray] | None = None
 
+    @property
+    def implementation(self) -> str:
+        """The import string of `fn`."""
+        module, _, name = self.name.rpartition(".")
+        return f"stablenn.{module}:{name}"
+
     def scale(self, quantity: str) -> Callable[..., np.ndarray] | None:
         return self.value_scale if quantity == "value" else self.gradient_scale
 
@@ -170,7 +176,7 @@ SPECS: tuple[Spec, ...] = (
             ),
             _no_shares(None, 8),
         ),
-        value_scale=lambda x: np.max(np.abs(x), -1),
+        value_scale=lambda x: np.max(np.where(np.isfinite(x), np.abs(x), 0), -1),
     ),
     Spec(
         name="nn.softmax",

@@ -1,0 +1,127 @@
+"""Hold the harness against a published table: the elementary functions of jax.lax on this device.
+
+The JAX documentation publishes the largest error of each function by dtype and platform
+(https://docs.jax.dev/en/latest/accuracy.html, reviewed 2026-09-18). What stablenn measures here should agree within
+half an ULP, or differ for a reason that the jax version gives. Otherwise the harness is wrong.
+
+    python -m benchmarks.accuracy [--stride N] [--markdown FILE]
+
+16-bit formats are swept completely. float32 is filtered: every `stride`-th float is compared with a float64
+evaluation, and the worst of them with the exact value; ``--stride 1`` takes all 2^32. float64 is sampled.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from stablenn import floats
+from stablenn.cli.progress import console, progress_bar
+from stablenn.floats import Truth
+from stablenn.precision.accuracy import Reference, draw_inputs
+from stablenn.precision.devices import find_device, flushes_subnormals, platform_name, wide_if_needed
+from stablenn.precision.domain import Domain
+
+FUNCTIONS = {f.__name__: f for f in (lax.exp, lax.log, lax.log1p, lax.expm1, lax.tanh, lax.logistic, lax.erf, lax.sqrt)}
+FUNCTIONS["rsqrt"] = lax.rsqrt
+
+# Column "CPU" (x86-64) of the published tables; rsqrt in float32 is 1.0 to 2.0, by vendor.
+PUBLISHED = {
+    "bfloat16": dict(exp=0.5, log=0.5, log1p=0.5, expm1=0.5, tanh=0.5, logistic=2.5, erf=0.5, sqrt=0.5, rsqrt=0.5),
+    "float16": dict(exp=1.0, log=1.0, log1p=1.0, expm1=2.5, tanh=0.5, logistic=2.0, erf=1.0, sqrt=0.5, rsqrt=0.5),
+    "float32": dict(exp=1.5, log=1.5, log1p=3.0, expm1=6.5, tanh=5.0, logistic=2.5, erf=7.0, sqrt=0.5, rsqrt=2.0),
+    "float64": dict(exp=2.0, log=0.5, log1p=2.0, expm1=4.5, tanh=7.0, logistic=3.5, erf=2.5, sqrt=0.5, rsqrt=1.5),
+}
+_CHUNK = 1 << 22
+_CANDIDATES = 300
+
+
+def measure_exactly(fn, dtype: str, device, samples: int) -> tuple[float, float]:
+    """The largest error and its input, over every float of a 16-bit format or over corners and samples."""
+    domain = Domain.parse("x: float").with_dtype(dtype)
+    exhaustive = floats.format_of(dtype).bits == 16
+    inputs = draw_inputs(domain, samples, 0, subnormals=not flushes_subnormals(dtype, device), exhaustive=exhaustive)
+    return judge(fn, inputs[0], dtype, device)
+
+
+def judge(fn, x: np.ndarray, dtype: str, device) -> tuple[float, float]:
+    domain = Domain.parse("x: float").with_dtype(dtype)
+    finite = x[np.isfinite(x.astype(np.float64))]
+    accuracy = Reference.of(fn, domain, (finite,), dtype).judge(fn, device)
+    worst = next((case for case in accuracy.worst if np.isfinite(case.ulps)), None)
+    return accuracy.max_ulp, float("nan") if worst is None else float(worst.inputs[0])
+
+
+def measure_filtered(fn, device, stride: int, progress) -> tuple[float, float]:
+    """float32: the candidates that a float64 evaluation finds worst, judged exactly."""
+    compiled = jax.jit(fn)
+    step = _CHUNK * stride
+    candidates, errors = [], []
+    for start in range(0, 1 << 32, step):
+        progress(start / (1 << 32))
+        bits = np.arange(start, min(start + step, 1 << 32), stride, np.uint64)
+        jitter = np.random.default_rng(start).integers(0, stride, len(bits), np.uint64)
+        x = (bits + jitter).astype(np.uint32).view(np.float32)
+        x = x[np.isfinite(x) & (np.abs(x) >= floats.format_of("float32").tiny)]
+        if not len(x):
+            continue
+        with jax.default_device(device):
+            actual = np.asarray(compiled(x))
+        with wide_if_needed("float64"):
+            wide = np.asarray(fn(jnp.asarray(x, jnp.float64)))
+        error = _error(actual, wide)
+        largest = np.argpartition(error, -min(_CANDIDATES, len(error)))[-_CANDIDATES:]
+        candidates.append(x[largest])
+        errors.append(error[largest])
+    pool, size = np.concatenate(candidates), np.concatenate(errors)
+    return judge(fn, pool[np.argsort(-size)[:_CANDIDATES]], "float32", device)
+
+
+def _error(actual: np.ndarray, wide: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        nearest = wide.astype(np.float32)
+        residual = np.nan_to_num((wide - nearest) / floats.ulp(nearest, "float32"))
+    truth = Truth(nearest, residual, np.ones(wide.shape, bool))
+    return np.nan_to_num(floats.ulp_error(actual, truth, flush=True), posinf=0.0)
+
+
+@click.command()
+@click.option("--stride", default=256, show_default=True, type=click.IntRange(1), help="Floats between two inputs.")
+@click.option("--samples", default=50_000, show_default=True, type=click.IntRange(1), help="Random float64 inputs.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here.")
+def main(stride: int, samples: int, markdown: Path | None) -> None:
+    device = find_device()
+    rows = []
+    with progress_bar() as progress:
+        total = len(PUBLISHED) * len(FUNCTIONS)
+        for dtype, published in PUBLISHED.items():
+            for name, fn in FUNCTIONS.items():
+                done = len(rows)
+                progress(f"{name} {dtype}", done, total)
+                if dtype == "float32":
+                    found = measure_filtered(fn, device, stride, lambda part, d=done: progress("sweep", d + part, total))
+                else:
+                    found = measure_exactly(fn, dtype, device, samples)
+                rows.append((name, dtype, *found, published[name]))
+    lines = [
+        f"jax {jax.__version__}, {platform_name(device)}; float32 every {stride} floats, float64 {samples} samples",
+        "",
+        "| function | dtype | measured | published | at input | within 0.5 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, dtype, error, worst, bound in rows:
+        agrees = "yes" if abs(error - bound) <= 0.5 or bound - 0.5 <= error <= bound else f"{error - bound:+.2f}"
+        lines.append(f"| {name} | {dtype} | {error:.2f} | {bound} | {worst:.9g} | {agrees} |")
+    text = "\n".join(lines) + "\n"
+    console().print(text, highlight=False, markup=False)
+    if markdown is not None:
+        markdown.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Turn committed results into tolerances: python -m benchmarks.tolerances [--loosen CAUSE] benchmarks/results/*.jsonl
+
+A measured bound is the largest error of a run plus a tenth, since another seed finds other inputs. It is only ever
+tightened; to loosen one, the upstream change that made it worse has to be named, and goes into the table.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import click
+
+from stablenn.precision.record import Record, Run
+from stablenn.precision.tolerances import Key
+
+TABLE = Path(__file__).parents[1] / "stablenn" / "precision" / "tolerances.json"
+_ROUNDED_ONCE = 0.51
+
+
+def bound(record: Record) -> float:
+    """The tolerance that a record supports."""
+    error = record.accuracy.judged_ulp
+    return _ROUNDED_ONCE if error <= _ROUNDED_ONCE - 0.005 else math.ceil(error * 11) / 10
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--loosen", metavar="CAUSE", help="Allow larger bounds than before, naming the upstream change.")
+def main(results: tuple[Path, ...], loosen: str | None) -> None:
+    table = json.loads(TABLE.read_text(encoding="utf-8"))
+    rows = {Key(*(row[field] for field in Key._fields)): row for row in table["rows"]}
+    for path in results:
+        run = Run.read(path)
+        where = run.provenance["jax"], run.provenance["platform"]
+        for record in run.records:
+            if not record.is_ours:
+                continue
+            key = Key(record.function, record.accuracy.quantity, record.accuracy.dtype, *where)
+            row = {**key._asdict(), "max_ulp": bound(record)}
+            before = rows.get(key)
+            if before is not None and row["max_ulp"] > before["max_ulp"]:
+                if loosen is None:
+                    click.echo(f"kept {before['max_ulp']} for {key}: this run has {row['max_ulp']}", err=True)
+                    continue
+                row["loosened"] = loosen
+            rows[key] = row
+    lines = ",\n".join("  " + json.dumps(rows[key]) for key in sorted(rows))
+    TABLE.write_text(f'{{"schema_version": {table["schema_version"]}, "rows": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+from stablenn.cli import main
+
+raise SystemExit(main())
