@@ -27,7 +27,9 @@ from stablenn.precision.accuracy import Reference, draw_inputs
 from stablenn.precision.devices import find_device, flushes_subnormals, platform_name, wide_if_needed
 from stablenn.precision.domain import Domain
 
-FUNCTIONS = {f.__name__: f for f in (lax.exp, lax.log, lax.log1p, lax.expm1, lax.tanh, lax.logistic, lax.erf, lax.sqrt)}
+FUNCTIONS = {
+    f.__name__: f for f in (lax.exp, lax.log, lax.log1p, lax.expm1, lax.tanh, lax.logistic, lax.erf, lax.sqrt)
+}
 FUNCTIONS["rsqrt"] = lax.rsqrt
 
 # Column "CPU" (x86-64) of the published tables; rsqrt in float32 is 1.0 to 2.0, by vendor.
@@ -104,7 +106,9 @@ def main(stride: int, samples: int, markdown: Path | None) -> None:
                 done = len(rows)
                 progress(f"{name} {dtype}", done, total)
                 if dtype == "float32":
-                    found = measure_filtered(fn, device, stride, lambda part, d=done: progress("sweep", d + part, total))
+                    found = measure_filtered(
+                        fn, device, stride, lambda part, d=done: progress("sweep", d + part, total)
+                    )
                 else:
                     found = measure_exactly(fn, dtype, device, samples)
                 rows.append((name, dtype, *found, published[name]))

@@ -66,7 +66,10 @@ def markdown_table(run: Run) -> str:
         cells = []
         for quantity in QUANTITIES:
             cells += [spell_ulp(side[quantity].accuracy) if quantity in side else "-" for side in (row.ours, row.peer)]
-        nans = [str(sum(r.accuracy.wrong_specials for r in side.values())) if side else "-" for side in (row.ours, row.peer)]
+        nans = [
+            str(sum(r.accuracy.wrong_specials for r in side.values())) if side else "-"
+            for side in (row.ours, row.peer)
+        ]
         lines.append(f"| {' | '.join([row.function, row.dtype, *cells, *nans, spell_input(row.worst)])} |")
     return "\n".join(lines)
 

@@ -38,7 +38,7 @@ _HOMES = {
 }
 _LAB = ("flint", "hypothesis", "pytest", "click", "rich", "matplotlib")
 
-__all__ = ["__version__", *_HOMES]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -50,10 +50,10 @@ def __getattr__(name: str) -> Any:
         if error.name not in _LAB:
             raise
         raise ModuleNotFoundError(
-            f"stablenn.{name} needs {error.name}: install it with  pip install \"stablenn[lab]\"", name=error.name
+            f'stablenn.{name} needs {error.name}: install it with  pip install "stablenn[lab]"', name=error.name
         ) from error
     return module if _HOMES[name] == f"stablenn.{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])

@@ -188,7 +188,7 @@ def round_fraction(value: Fraction, fmt: Format) -> tuple[float, float]:
     unit = max(exponent, fmt.emin) - fmt.precision + 1
     scaled = magnitude / _power_of_two(unit)
     whole = round(scaled)  # Python rounds a Fraction's halves to even
-    if whole.bit_length() > fmt.precision and unit + fmt.precision > fmt.emax:
+    if whole.bit_length() + unit > fmt.emax + 1:
         return (float("inf") if value > 0 else float("-inf")), 0.0
     rest = scaled - whole
     if whole.bit_length() > fmt.precision:  # rounded up into the next binade, whose ulp is twice as large

@@ -61,7 +61,9 @@ def function_at(path: str, option: str) -> Callable:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever the user's module raises while it is imported
-        raise click.ClickException(f"{option}: cannot import {module_name!r}: {type(error).__name__}: {error}") from None
+        raise click.ClickException(
+            f"{option}: cannot import {module_name!r}: {type(error).__name__}: {error}"
+        ) from None
     function = module
     for part in name.split("."):
         function = getattr(function, part, None)

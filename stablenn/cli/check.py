@@ -87,7 +87,10 @@ def _output_dtype(path, fn, domain) -> str:
     wide = any(argument.dtype in ("float64", "int64", "uint64") for argument in domain.arguments)
     arguments = domain.with_dtype("float32").arguments
     with enable_x64(wide or bool(jax.config.read("jax_enable_x64"))):
-        row = [jax.ShapeDtypeStruct(a.shape, floats.format_of(a.dtype).dtype if a.is_float else a.dtype) for a in arguments]
+        row = [
+            jax.ShapeDtypeStruct(a.shape, floats.format_of(a.dtype).dtype if a.is_float else a.dtype)
+            for a in arguments
+        ]
         try:
             leaves = jax.tree.leaves(jax.eval_shape(fn, *row))
         except Exception as error:  # whatever the user's function raises while it is traced
@@ -97,7 +100,9 @@ def _output_dtype(path, fn, domain) -> str:
             ) from None
     kinds = {leaf.dtype.name for leaf in leaves}
     if len(kinds) != 1 or not floats.is_float(leaves[0].dtype):
-        raise click.ClickException(f"{path} returns {', '.join(sorted(kinds)) or 'nothing'}; it must return floats of one dtype")
+        raise click.ClickException(
+            f"{path} returns {', '.join(sorted(kinds)) or 'nothing'}; it must return floats of one dtype"
+        )
     return leaves[0].dtype.name
 
 
@@ -131,7 +136,11 @@ def _print(results, against_definition: bool) -> None:
             "" if case is None else f"{case.expected:.7g}",
         )
     out.print(table, highlight=False)
-    meaning = "its definition" if against_definition else "its own exact meaning (rounding only: approximations count as meant)"
+    meaning = (
+        "its definition"
+        if against_definition
+        else "its own exact meaning (rounding only: approximations count as meant)"
+    )
     worst = max(accuracy.max_ulp for accuracy in results)
     wrong = sum(accuracy.wrong_specials for accuracy in results)
     out.print(

@@ -23,7 +23,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            return None
+            raise click.ClickException(f"unknown command {cmd_name!r}; allowed: {', '.join(_COMMANDS)}")
         return getattr(importlib.import_module(f"stablenn.cli.{cmd_name}"), cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -11,8 +11,8 @@ from jax.typing import ArrayLike
 
 from stablenn import nn
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn.exponentials import Axis
 from stablenn.nn._underflow import scale_of, scaled_exp
+from stablenn.nn.exponentials import Axis
 from stablenn.nn.logistic import log1p_exp_neg_abs
 
 
@@ -91,7 +91,7 @@ def _cross_entropy_jvp(axis, primals, tangents):
 
 
 def _concrete(tangent):
-    return jnp.zeros(tangent.shape, tangent.dtype) if isinstance(tangent, SymbolicZero) else tangent
+    return jnp.zeros(tangent.shape, str(tangent.dtype)) if isinstance(tangent, SymbolicZero) else tangent
 
 
 @jax.jit

@@ -23,6 +23,7 @@ from stablenn.nn._underflow import scale_of, scaled_exp
 
 Axis = int | tuple[int, ...] | None
 
+
 class _Shifted(NamedTuple):
     """The row, shifted so that its maximum is zero; reduced axes are kept."""
 

@@ -96,7 +96,8 @@ class Reference:
             rows = tuple(column[infinite] for column in inputs)
             _put(truth, infinite, truth_at_infinity(fn, rows, positions, fmt, wide=wide))
         for convention in conventions:
-            if (right := convention.expected(quantity)) is not None and (rows := convention.applies(*inputs)).any():
+            right, rows = convention.expected(quantity), np.asarray(convention.applies(*inputs))
+            if right is not None and rows.any():
                 _put_stated(truth, rows, right(*(column[rows].astype(np.float64) for column in inputs)))
         with np.errstate(all="ignore"):
             sizes = None if scale is None else scale(*(column.astype(np.float64) for column in inputs))
@@ -142,7 +143,9 @@ class Reference:
     def _scaled(self, ulps: np.ndarray, counted: np.ndarray) -> float | None:
         if self.scale is None:
             return None
-        nearest, scale = (np.nan_to_num(np.abs(v.astype(np.float64)), posinf=0.0) for v in (self.truth.nearest, self.scale))
+        nearest, scale = (
+            np.nan_to_num(np.abs(v.astype(np.float64)), posinf=0.0) for v in (self.truth.nearest, self.scale)
+        )
         ratio = floats.ulp(nearest, self.dtype) / floats.ulp(np.maximum(nearest, scale), self.dtype)
         return float((ulps * ratio)[counted].max(initial=0.0))
 
@@ -257,4 +260,6 @@ def _put_stated(truth: Truth, rows: np.ndarray, stated: np.ndarray) -> None:
     keep = np.ma.getmaskarray(stated).reshape(-1, width)
     stated = np.ma.getdata(stated).reshape(-1, width).astype(truth.nearest.dtype)
     part = truth[rows]
-    _put(truth, rows, Truth(np.where(keep, part.nearest, stated), np.where(keep, part.residual, 0), part.proved | ~keep))
+    _put(
+        truth, rows, Truth(np.where(keep, part.nearest, stated), np.where(keep, part.residual, 0), part.proved | ~keep)
+    )

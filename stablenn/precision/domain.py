@@ -146,7 +146,8 @@ class Domain:
             raise DomainError(f"domain '{self}' cannot be swept: only one scalar argument of 16 bits can")
         (argument,) = self.arguments
         low, high = _ends(argument)
-        values = floats.from_ordinal(np.arange(floats.to_ordinal(low), floats.to_ordinal(high) + 1), argument.dtype)
+        first, last = int(floats.to_ordinal(low)), int(floats.to_ordinal(high))
+        values = floats.from_ordinal(np.arange(first, last + 1), argument.dtype)
         specials = [-0.0] if low <= 0 <= high else []
         specials += [math.nan] if argument.low is None else []
         return self._finish([np.concatenate([values, np.array(specials).astype(values.dtype)])], subnormals)
@@ -181,6 +182,8 @@ def _parse_argument(text: str) -> Argument:
     if match["low"] is None:
         return Argument(name, dtype, sizes)
     low, high = (_number(match[end], name) for end in ("low", "high"))
+    if dtype in (*_INTEGERS, "bool") and (isinstance(low, str) or isinstance(high, str)):
+        raise DomainError(f"argument {name!r}: tiny and max are for float dtypes, got {text.strip()!r}")
     argument = Argument(name, dtype, sizes, low, high, match["open"] == "(", match["close"] == ")")
     if isinstance(low, float) and isinstance(high, float):
         empty = low > high or (low == high and (argument.open_low or argument.open_high))
@@ -210,19 +213,16 @@ def _ends(argument: Argument) -> tuple[np.ndarray, np.ndarray]:
     """The smallest and largest values of the range, in the argument's dtype."""
     if not argument.is_float:
         info = np.iinfo(np.uint8 if argument.dtype == "bool" else argument.dtype)
-        low = info.min if argument.low is None else max(info.min, math.ceil(argument.low))
-        high = info.max if argument.high is None else min(info.max, math.floor(argument.high))
-        low += argument.open_low and low == argument.low
-        high -= argument.open_high and high == argument.high
-        if argument.dtype == "bool":
-            low, high = 0, 1
+        lowest, highest = (0, 1) if argument.dtype == "bool" else (info.min, info.max)
+        below, above = _bound(argument.low, -math.inf, {}), _bound(argument.high, math.inf, {})
+        low = lowest if below <= lowest else math.ceil(below) + (argument.open_low and math.ceil(below) == below)
+        high = highest if above >= highest else math.floor(above) - (argument.open_high and math.floor(above) == above)
         if low > high:
             raise DomainError(f"no {argument.dtype} lies in '{argument}'")
         return np.asarray(low), np.asarray(high)
     fmt = floats.format_of(argument.dtype)
-    named = {"tiny": fmt.tiny, "max": fmt.max, None: math.inf}
-    low = -math.inf if argument.low is None else named.get(argument.low, argument.low)
-    high = named.get(argument.high, argument.high)
+    named = {"tiny": fmt.tiny, "max": fmt.max}
+    low, high = _bound(argument.low, -math.inf, named), _bound(argument.high, math.inf, named)
     first, last = (int(floats.to_ordinal(np.asarray(end).astype(fmt.dtype))) for end in (low, high))
     # a bound that is no float of this dtype, or an open end, moves inwards
     rounded = floats.from_ordinal(np.array([first, last]), fmt.dtype).astype(np.float64)
@@ -232,6 +232,12 @@ def _ends(argument: Argument) -> tuple[np.ndarray, np.ndarray]:
         raise DomainError(f"no {fmt.name} lies in '{argument}'")
     ends = floats.from_ordinal(np.array([first, last]), fmt.dtype)
     return ends[0], ends[1]
+
+
+def _bound(bound: float | str | None, absent: float, named: dict[str, float]) -> float:
+    if bound is None:
+        return absent
+    return named[bound] if isinstance(bound, str) else bound
 
 
 def _finite_ends(argument: Argument) -> tuple[float, float]:

@@ -58,11 +58,14 @@ class Accuracy:
     binades: dict[tuple[int, int], float]
 
     @property
-    def judged_ulp(self) -> float:
-        """The figure that tolerances bound: scaled where a scale is stated, infinite where a special is wrong."""
-        if self.wrong_specials:
-            return math.inf
+    def shown_ulp(self) -> float:
+        """The largest error, scaled where a scale is stated."""
         return self.max_ulp if self.max_scaled_ulp is None else self.max_scaled_ulp
+
+    @property
+    def judged_ulp(self) -> float:
+        """The figure that tolerances bound: the largest error, infinite where a special is wrong."""
+        return math.inf if self.wrong_specials else self.shown_ulp
 
 
 @dataclasses.dataclass(frozen=True)

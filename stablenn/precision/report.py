@@ -54,15 +54,14 @@ def rows_of(records: Iterable[Record]) -> list[Row]:
 
 def spell_ulp(accuracy: Accuracy) -> str:
     """A figure as the tables have it: [n] for scaled errors, "all" when every digit is wrong."""
-    scaled = accuracy.max_scaled_ulp is not None
-    error = accuracy.max_scaled_ulp if scaled else accuracy.max_ulp
+    error = accuracy.shown_ulp
     if _all_wrong(error, accuracy.dtype):
         text = _ALL
     elif error < 9.95:
         text = f"{error:.1f}"
     else:
         text = f"{error:.0f}" if error < 9999 else _short_exponent(f"{error:.0e}")
-    return f"[{text}]" if scaled else text
+    return text if accuracy.max_scaled_ulp is None else f"[{text}]"
 
 
 def _all_wrong(error: float, dtype: str) -> bool:

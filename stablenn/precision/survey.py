@@ -6,7 +6,7 @@ import math
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import jax
@@ -21,7 +21,7 @@ from stablenn.precision.record import QUANTITIES, Record
 from stablenn.precision.spec import Spec, load
 from stablenn.precision.tolerances import find_tolerance
 
-# Outputs to evaluate exactly in all, at some 20 microseconds each: a minute on two cores, whatever the number of Specs.
+# Outputs to evaluate exactly in all, at some 20 microseconds each: under a minute, whatever the number of Specs.
 _BUDGET = 1_000_000
 _FULL = 20
 _MIN_ROWS, _MAX_ROWS = 100, 20_000
@@ -47,7 +47,7 @@ def provenance(device: jax.Device, dtypes: Sequence[str], seed: int, specs: Sequ
         "flushes_subnormals": {dtype: flushes_subnormals(dtype, device) for dtype in dtypes},
         "tolerances": "measured here" if all(t and t.measured for t in found) else "the bars (none measured here)",
         "seed": seed,
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["stablenn", *sys.argv[1:]]),
     }
 

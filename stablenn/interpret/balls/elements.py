@@ -46,6 +46,7 @@ UNKNOWN = Unknown()
 
 
 def is_nan(x: Element) -> bool:
+    """Whether x is the special NaN (UNKNOWN is not)."""
     return type(x) is float and x != x
 
 
@@ -82,7 +83,7 @@ def compare(x: Element, y: Element) -> int | None:
         return 0
     if x is UNKNOWN or y is UNKNOWN or is_nan(x) or is_nan(y):
         return None
-    if type(x) is float and math.isinf(x) or type(y) is float and math.isinf(y):
+    if (type(x) is float and math.isinf(x)) or (type(y) is float and math.isinf(y)):
         a = x if type(x) is float and math.isinf(x) else 0.0
         b = y if type(y) is float and math.isinf(y) else 0.0
         return (a > b) - (a < b)
@@ -308,16 +309,16 @@ class Arithmetic:
     def _special_pow(self, x: Element, y: Element) -> Element:
         """At least one of x and y is a special: ask IEEE's pow, with a double on the same side of 1."""
         if is_number(x):
-            side = compare(self.abs(x), self.from_float(1.0))
-            if side is None or sign(x) is None:
+            side, s = compare(self.abs(x), self.from_float(1.0)), sign(x)
+            if side is None or s is None:
                 return UNKNOWN
-            a = float(sign(x)) * 2.0**side
+            a = s * 2.0**side
         else:
             a = x
         if is_number(y):
-            if sign(y) is None:
+            if (s := sign(y)) is None:
                 return UNKNOWN
-            b = float(y.p) if type(y) is fmpq and y.q == 1 and abs(y.p) < 2**53 else 0.5 * sign(y)
+            b = float(y.p) if type(y) is fmpq and y.q == 1 and abs(y.p) < 2**53 else 0.5 * s
         else:
             b = y
         with np.errstate(all="ignore"):

@@ -149,14 +149,18 @@ def _integral(x: arb, toward: Callable[[arb], arb], arithmetic: Arithmetic) -> E
 
 
 def floor(arithmetic: Arithmetic):
+    """Round down."""
     return _rounding(arithmetic, lambda q: q.floor(), arb.floor)
 
 
 def ceil(arithmetic: Arithmetic):
+    """Round up."""
     return _rounding(arithmetic, lambda q: q.ceil(), arb.ceil)
 
 
 def round_half(arithmetic: Arithmetic, to_even: bool):
+    """Round to the nearest integer, ties to even or away from zero."""
+
     def of_rational(q: fmpq):
         twice, whole = 2 * q, (q + fmpq(1, 2)).floor()
         if twice.q == 1 and int(twice.p) % 2:  # a tie
@@ -176,13 +180,14 @@ def _rounding(arithmetic: Arithmetic, of_rational, of_ball):
 
 
 def signum(arithmetic: Arithmetic):
+    """-1, 0 or 1 with the sign of the argument; zeros keep theirs."""
+
     def apply(x: Element) -> Element:
-        s = sign(x)
-        if type(x) is float:
-            return x if x == 0 or x != x else arithmetic.from_float(float(s))
-        if s is None:
-            return UNKNOWN if x is UNKNOWN else arithmetic.ball(arb(0, 1))
-        return arithmetic.from_float(float(s))
+        if type(x) is float and (x == 0 or x != x):
+            return x
+        if (s := sign(x)) is not None:
+            return arithmetic.from_float(float(s))
+        return UNKNOWN if x is UNKNOWN else arithmetic.ball(arb(0, 1))
 
     return apply
 
@@ -222,14 +227,14 @@ def remainder(arithmetic: Arithmetic):
 
 
 def atan2(arithmetic: Arithmetic):
+    """The angle of the point (x, y), of y and x."""
+
     def apply(y: Element, x: Element) -> Element:
         if is_nan(x) or is_nan(y):
             return _NAN
         if x is UNKNOWN or y is UNKNOWN:
             return UNKNOWN
-        if not (type(x) is float and type(y) is float) and not any(
-            type(e) is float and math.isinf(e) for e in (x, y)
-        ):
+        if not (type(x) is float and type(y) is float) and not any(type(e) is float and math.isinf(e) for e in (x, y)):
             if type(y) is float and sign(x) == 1:
                 return y
             value = arb.atan2(elements.as_ball(y), elements.as_ball(x))

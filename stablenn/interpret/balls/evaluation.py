@@ -93,7 +93,9 @@ class Exact:
     def enclose(self, *args) -> Enclosure:
         """Proved enclosures of the outputs; each field has the structure that fn returns."""
         outputs, structure = self._evaluate(args, _enclosed)
-        known = [o if isinstance(o, Enclosure) else Enclosure(o, np.zeros(o.shape), np.ones(o.shape, bool)) for o in outputs]
+        known = [
+            o if isinstance(o, Enclosure) else Enclosure(o, np.zeros(o.shape), np.ones(o.shape, bool)) for o in outputs
+        ]
         return Enclosure(*(jax.tree.unflatten(structure, list(field)) for field in zip(*known, strict=True)))
 
     def truth(self, *args, progress: Callable[[int, int], None] | None = None) -> list[Truth]:
@@ -106,9 +108,13 @@ class Exact:
     def _evaluate(self, args, finish, progress=None):
         leaves, treedef = jax.tree.flatten(args)
         leaves = [leaf if _is_key(leaf) else np.asarray(leaf) for leaf in leaves]
-        x64 = self.wide or jax.config.read("jax_enable_x64") or any(
-            isinstance(given, np.ndarray) and given.dtype in (np.float64, np.int64)
-            for given in jax.tree.leaves(args)
+        x64 = (
+            self.wide
+            or jax.config.read("jax_enable_x64")
+            or any(
+                isinstance(given, np.ndarray) and given.dtype in (np.float64, np.int64)
+                for given in jax.tree.leaves(args)
+            )
         )
         if not self.batched:
             return self._block(leaves, treedef, x64, finish)
@@ -119,7 +125,10 @@ class Exact:
             blocks.append(self._block(part, treedef, x64, finish))
             if progress is not None:
                 progress(min(start + _BLOCK, rows), rows)
-        outputs = [_fieldwise(lambda *parts: np.concatenate(parts), *column) for column in zip(*(block[0] for block in blocks), strict=True)]
+        outputs = [
+            _fieldwise(lambda *parts: np.concatenate(parts), *column)
+            for column in zip(*(block[0] for block in blocks), strict=True)
+        ]
         return outputs, blocks[0][1]
 
     def _block(self, leaves, treedef, x64: bool, finish):

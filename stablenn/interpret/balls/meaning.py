@@ -9,7 +9,7 @@ import numpy as np
 
 from stablenn import floats
 from stablenn.interpret import jaxprs
-from stablenn.interpret.balls import elementwise, elements, reductions, structure
+from stablenn.interpret.balls import elementwise, reductions, structure
 from stablenn.interpret.balls.elements import UNKNOWN, Arithmetic, Undecided
 from stablenn.interpret.walker import Path
 
@@ -174,14 +174,14 @@ class Balls:
         return self.from_array(array) if floats.is_float(array.dtype) else array
 
     def _select(self, which: np.ndarray, *cases: np.ndarray) -> np.ndarray:
-        cases = [case if case.dtype == object else case.astype(object) for case in cases]
+        objects = [case if case.dtype == object else case.astype(object) for case in cases]
 
         def pick(index, *values):
             if index is not UNKNOWN:
                 return values[int(index)]
             return functools.reduce(self._either, values)
 
-        return _elementwise(pick, which, *cases)
+        return _elementwise(pick, which, *objects)
 
     def _either(self, x, y):
         if isinstance(x, (bool, np.bool_)) or isinstance(y, (bool, np.bool_)):
@@ -203,7 +203,7 @@ class Balls:
 
         def convert(value):
             if isinstance(value, (bool, np.bool_)):
-                return a.from_int(value)
+                return a.from_int(int(value))
             return value
 
         if any(isinstance(value, (bool, np.bool_)) for value in x.flat):  # comparisons, some of them open
@@ -242,4 +242,3 @@ def _located(error: Undecided, eqn) -> Undecided:
     if error.args:
         return error
     return Undecided(f"primitive {eqn.primitive.name!r} at {jaxprs.source_line(eqn)}")
-

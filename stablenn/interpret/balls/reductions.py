@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from stablenn.interpret.balls import elementwise, elements
+from stablenn.interpret.balls import elements, elementwise
 from stablenn.interpret.balls.elements import UNKNOWN, Arithmetic, Element, compare, is_nan
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from flint import arb, fmpq
 
 from stablenn.floats import Format, Truth, round_fraction, ulp
-from stablenn.interpret.balls.elements import UNKNOWN, Element
+from stablenn.interpret.balls.elements import UNKNOWN, Element, as_ball, is_number
 
 # A residual counts as known when its enclosure is this narrow, in ulps.
 _NARROW = 2.0**-30
@@ -30,8 +30,7 @@ def round_elements(values: np.ndarray, fmt: Format, *, strict: bool) -> Truth:
       The `Truth`; where it is not proved, a higher precision may tell more.
     """
     flat = list(values.flat)
-    balls = [v if type(v) is arb else arb(v) if type(v) is fmpq else None for v in flat]
-    middle = np.array([math.nan if b is None else float(b) for b in balls], np.float64)
+    middle = np.array([float(as_ball(v)) if is_number(v) else math.nan for v in flat], np.float64)
     with np.errstate(over="ignore"):
         nearest = middle.astype(fmt.dtype)
     rounded = nearest.astype(np.float64)
@@ -39,7 +38,7 @@ def round_elements(values: np.ndarray, fmt: Format, *, strict: bool) -> Truth:
     fast = (size > max(_SAFE_MIN, 4 * fmt.smallest_subnormal)) & (size < _SAFE_MAX) & np.isfinite(rounded)
     rest, radius = np.zeros(len(flat)), np.zeros(len(flat))
     for i in np.flatnonzero(fast):
-        difference = balls[i] - float(middle[i])  # its radius accounts for the rounding of this subtraction
+        difference = as_ball(flat[i]) - float(middle[i])  # its radius accounts for the rounding of this subtraction
         rest[i] = float(difference)
         radius[i] = float(difference.rad())
     unit = ulp(rounded, fmt.dtype)

@@ -24,6 +24,7 @@ _DATA_OPERANDS: dict[str, int | None] = {
 
 
 def is_structural(name: str) -> bool:
+    """Whether a primitive only moves values."""
     return name in _DATA_OPERANDS or name in _IN_NUMPY or name.startswith("scatter")
 
 
