@@ -62,17 +62,17 @@ def _format(dtype: np.dtype) -> Format:
 def format_of(dtype) -> Format:
     """The `Format` of a dtype or dtype name; `ValueError` when it is none of `NAMES`."""
     try:
-        dtype = np.dtype(getattr(ml_dtypes, dtype, dtype) if isinstance(dtype, str) else dtype)
+        name = dtype if isinstance(dtype, str) or dtype is None else np.dtype(dtype).name
     except TypeError:
-        raise ValueError(f"unknown dtype {dtype!r}; allowed: {', '.join(NAMES)}") from None
-    if dtype.name not in NAMES:
-        raise ValueError(f"dtype {dtype.name!r} is not a supported float format; allowed: {', '.join(NAMES)}")
-    return _format(dtype)
+        name = dtype
+    if name not in NAMES:
+        raise ValueError(f"unsupported float dtype {name!r}; allowed: {', '.join(NAMES)}")
+    return _format(np.dtype(getattr(ml_dtypes, name, name)))
 
 
 def is_float(dtype) -> bool:
-    """Whether `dtype` is one of the four supported float formats."""
-    return getattr(dtype, "name", None) in NAMES
+    """Whether a dtype, or its name, is one of the four supported float formats."""
+    return (dtype if isinstance(dtype, str) else getattr(dtype, "name", None)) in NAMES
 
 
 def _ulp_exponent(value: np.ndarray, fmt: Format) -> np.ndarray:
@@ -129,7 +129,8 @@ def ulp_error(actual, truth, *, flush: bool = False) -> np.ndarray:
         expected = np.asarray(truth).astype(actual.dtype)
         truth = Truth(expected, np.zeros(expected.shape), np.ones(expected.shape, bool))
     fmt = format_of(actual.dtype)
-    computed, nearest = actual.astype(np.float64), truth.nearest.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        computed, nearest = actual.astype(np.float64), truth.nearest.astype(np.float64)
     exponent = _ulp_exponent(nearest, fmt)
     # Just below a power of two the true value lives in the smaller binade, whose ulp is half as large.
     mantissa, _ = np.frexp(nearest)
@@ -148,26 +149,38 @@ def ulp_error(actual, truth, *, flush: bool = False) -> np.ndarray:
         got = in_ulps(computed)
         error = np.abs((got - whole) - rest)
         if flush:
-            # Everything up to the last subnormal contracts to 0; the smallest normal is then 1 unit away.
-            gap = np.ldexp(fmt.tiny - fmt.smallest_subnormal, -unit)
-            if np.any(small := np.minimum(np.abs(computed), np.abs(nearest)) <= fmt.tiny):
-                true_value = whole + rest
-                contracted = np.abs(_contract(got, gap) - _contract(true_value, gap))
-                both = (np.abs(computed) < fmt.tiny) & (np.abs(true_value) < np.ldexp(fmt.tiny, -unit))
-                error = np.where(small, np.where(both, 0.0, contracted), error)
+            error = np.where(_crosses(computed, nearest, fmt), _contracted_error(got, whole, rest, unit, fmt), error)
     error = np.minimum(error, np.finfo(np.float64).max)
     both_infinite = np.isinf(computed) & (computed == nearest)
     error = np.where(both_infinite | (np.isnan(computed) & np.isnan(nearest)), 0.0, error)
     return np.where(np.isnan(computed) ^ np.isnan(nearest), np.inf, error)
 
 
-def _contract(value: np.ndarray, gap: np.ndarray) -> np.ndarray:
-    return np.sign(value) * np.maximum(np.abs(value) - gap, 0)
+def _crosses(computed: np.ndarray, nearest: np.ndarray, fmt: Format) -> np.ndarray:
+    """Where the way from one to the other leads through subnormals; elsewhere flushing changes nothing."""
+    small = (np.abs(computed) < fmt.tiny) | (np.abs(nearest) <= fmt.tiny)
+    return small | (np.signbit(computed) != np.signbit(nearest))
+
+
+def _contracted_error(got, whole, rest, unit, fmt: Format) -> np.ndarray:
+    """The error on a line where everything up to the last subnormal is 0, and the smallest normal 1 ulp away."""
+    last = np.ldexp(fmt.tiny - fmt.smallest_subnormal, -unit)
+    tiny = np.ldexp(fmt.tiny, -unit)
+
+    def contract(value):
+        return np.copysign(np.maximum(np.abs(value) - last, 0), value)
+
+    outward = np.sign(rest) == np.sign(whole)
+    size = np.abs(whole)
+    rest = np.where((size > last) | ((size == last) & outward), rest, 0.0)
+    below = (size < tiny) | ((size == tiny) & ~outward & (rest != 0))
+    return np.where(below & (np.abs(got) < tiny), 0.0, np.abs((contract(got) - contract(whole)) - rest))
 
 
 def wrong_special(actual, nearest) -> np.ndarray:
     """Where a NaN was computed and a number (or an infinity) is right, or the other way round."""
-    return np.isnan(np.asarray(actual, np.float64)) ^ np.isnan(np.asarray(nearest, np.float64))
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        return np.isnan(np.asarray(actual)) ^ np.isnan(np.asarray(nearest))
 
 
 def flushed(actual, nearest) -> np.ndarray:
@@ -238,4 +251,6 @@ def corners(dtype) -> np.ndarray:
     values = np.concatenate([neighbours(sign * limit, dtype) for limit in limits for sign in (1, -1)])
     specials = np.array([0.0, -0.0, np.inf, -np.inf, np.nan]).astype(fmt.dtype)
     finite = values[np.isfinite(values.astype(np.float64)) & (values != 0)]
-    return np.concatenate([specials, np.unique(finite)])
+    found = np.concatenate([specials, np.unique(finite)])
+    found.flags.writeable = False  # it is kept for the next caller
+    return found

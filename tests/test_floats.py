@@ -1,5 +1,6 @@
 """Float formats, rounding, ordinals, neighbours and corners, against exact rational arithmetic."""
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -109,7 +110,7 @@ def assert_rounds_to(value, ordinal, name):
 def test_rounding_is_right_at_and_around_every_midpoint_of_float16():
     line = [value_at(ordinal, "float16") for ordinal in range(last_ordinal("float16") + 1)]
     nudge = two_to(-60)
-    for i, (low, high) in enumerate(zip(line, line[1:], strict=False)):
+    for i, (low, high) in enumerate(itertools.pairwise(line)):
         middle, even = (low + high) / 2, i + i % 2
         for value, ordinal in [(middle - nudge, i), (middle, even), (middle + nudge, i + 1)]:
             assert_rounds_to(value, ordinal, "float16")

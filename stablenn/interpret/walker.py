@@ -14,13 +14,19 @@ from stablenn.interpret import jaxprs
 
 
 class Frame(NamedTuple):
-    """One level of control flow around an equation: the iteration of a loop, or the branch of a cond."""
+    """One level around an equation: a call, the iteration of a loop, or the branch of a cond."""
 
-    primitive: str
-    index: int
+    eqn: jaxprs.JaxprEqn
+    index: int = 0
 
 
 Path = tuple[Frame, ...]
+
+
+def source_line(eqn: jaxprs.JaxprEqn, path: Path) -> str:
+    """The line of the user's code that made an equation, or that called the library function which did."""
+    lines = (jaxprs.source_line(equation) for equation in (eqn, *(frame.eqn for frame in reversed(path))))
+    return next((line for line in lines if line), "an unknown line")
 
 
 class Meaning(Protocol):
@@ -34,7 +40,7 @@ class Meaning(Protocol):
         """The outputs of an equation that is neither a call nor control flow."""
         ...
 
-    def decide(self, value: Any, eqn: jaxprs.JaxprEqn) -> int:
+    def decide(self, value: Any, eqn: jaxprs.JaxprEqn, path: Path) -> int:
         """The concrete integer or truth value that control flow depends on."""
         ...
 
@@ -47,7 +53,7 @@ def walk(jaxpr, consts: Sequence, args: Sequence, meaning: Meaning, path: Path =
       consts: the concrete arrays that it captured.
       args: one value a variable.
       meaning: what values are.
-      path: the control flow around this jaxpr, outermost first.
+      path: the calls and control flow around this jaxpr, outermost first.
     """
     env: dict = {}
     for var, value in zip(jaxpr.constvars, consts, strict=True):
@@ -61,7 +67,7 @@ def walk(jaxpr, consts: Sequence, args: Sequence, meaning: Meaning, path: Path =
         inputs = [read(atom) for atom in eqn.invars]
         name = eqn.primitive.name
         if name in jaxprs.CALLS:
-            outputs = _closed(eqn.params[jaxprs.CALLS[name]], inputs, meaning, path)
+            outputs = _closed(eqn.params[jaxprs.CALLS[name]], inputs, meaning, (*path, Frame(eqn)))
         elif name in _CONTROL:
             outputs = _CONTROL[name](eqn, inputs, meaning, path)
         else:
@@ -77,8 +83,8 @@ def _closed(jaxpr, inputs: Sequence, meaning: Meaning, path: Path) -> list:
 
 def _cond(eqn, inputs, meaning, path):
     branches = eqn.params["branches"]
-    index = int(np.clip(meaning.decide(inputs[0], eqn), 0, len(branches) - 1))
-    return _closed(branches[index], inputs[1:], meaning, (*path, Frame("cond", index)))
+    index = int(np.clip(meaning.decide(inputs[0], eqn, path), 0, len(branches) - 1))
+    return _closed(branches[index], inputs[1:], meaning, (*path, Frame(eqn, index)))
 
 
 def _while(eqn, inputs, meaning, path):
@@ -88,14 +94,16 @@ def _while(eqn, inputs, meaning, path):
     carry = inputs[condition_consts + body_consts :]
     iteration = 0
     while True:
-        frame = (*path, Frame("while", iteration))
+        frame = (*path, Frame(eqn, iteration))
         (live,) = _closed(eqn.params["cond_jaxpr"], [*condition_args, *carry], meaning, frame)
         if np.ndim(live) == 0:
-            if not meaning.decide(live, eqn):
+            if not meaning.decide(live, eqn, path):
                 return carry
             carry = _closed(eqn.params["body_jaxpr"], [*body_args, *carry], meaning, frame)
         else:  # a predicate per lane: run while any lane is live, freeze those that have finished
-            lanes = np.array([bool(meaning.decide(lane, eqn)) for lane in np.asarray(live).flat]).reshape(live.shape)
+            lanes = np.array([bool(meaning.decide(lane, eqn, path)) for lane in np.asarray(live).flat]).reshape(
+                live.shape
+            )
             if not lanes.any():
                 return carry
             advanced = _closed(eqn.params["body_jaxpr"], [*body_args, *carry], meaning, frame)
@@ -114,7 +122,7 @@ def _scan(eqn, inputs, meaning, path):
     order = range(params["length"])
     collected: list[list] = []
     for i in reversed(order) if params["reverse"] else order:
-        frame = (*path, Frame("scan", i))
+        frame = (*path, Frame(eqn, i))
         outputs = _closed(params["jaxpr"], [*fixed, *carry, *(x[i, ...] for x in xs)], meaning, frame)
         carry = outputs[:carries]
         collected.append(outputs[carries:])
@@ -139,7 +147,7 @@ def _linear_solve(eqn, inputs, meaning, path):
     start = lengths.matvec + lengths.vecmat
     consts = inputs[start : start + lengths.solve]
     operands = inputs[start + lengths.solve + lengths.transpose_solve :]
-    return _closed(solves.solve, [*consts, *operands], meaning, path)
+    return _closed(solves.solve, [*consts, *operands], meaning, (*path, Frame(eqn)))
 
 
 _CONTROL = {"cond": _cond, "while": _while, "scan": _scan, "custom_linear_solve": _linear_solve}

@@ -22,6 +22,7 @@ _ARGUMENT = re.compile(
         (?:in\s+(?:(?P<simplex>simplex)|(?P<open>[\[(])\s*(?P<low>[^,\])]+),\s*(?P<high>[^\])]+)(?P<close>[\])])))?\s*""",
     re.VERBOSE,
 )
+Bound = float | int | str
 # Where exponentials, logarithms and sums do something: magnitudes around one.
 _MODERATE = (2.0**-12, 2.0**10)
 
@@ -41,8 +42,8 @@ class Argument:
     name: str
     dtype: str = "float"
     shape: tuple[int, ...] = ()
-    low: float | str | None = None
-    high: float | str | None = None
+    low: Bound | None = None
+    high: Bound | None = None
     open_low: bool = False
     open_high: bool = False
     simplex: bool = False
@@ -95,7 +96,8 @@ class Domain:
         domain = cls(tuple(_parse_argument(part) for part in parts))
         names = [argument.name for argument in domain.arguments]
         if len(set(names)) < len(names):
-            raise DomainError(f"domain {text!r} names an argument twice")
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DomainError(f"domain {text!r} names the argument {twice!r} twice; each may stand only once")
         return domain
 
     def __str__(self) -> str:
@@ -143,7 +145,9 @@ class Domain:
     def exhaustive(self, *, subnormals: bool = True) -> tuple[np.ndarray, ...]:
         """Every float of a 16-bit univariate domain (one NaN stands for all of them)."""
         if not self.is_univariate or floats.format_of(self.arguments[0].dtype).bits > 16:
-            raise DomainError(f"domain '{self}' cannot be swept: only one scalar argument of 16 bits can")
+            raise DomainError(
+                f"domain '{self}' cannot be swept; allowed: one scalar argument in bfloat16 or float16, of 16 bits"
+            )
         (argument,) = self.arguments
         low, high = _ends(argument)
         first, last = int(floats.to_ordinal(low)), int(floats.to_ordinal(high))
@@ -155,7 +159,8 @@ class Domain:
     def _finish(self, columns: list[np.ndarray], subnormals: bool) -> tuple[np.ndarray, ...]:
         if subnormals:
             return tuple(columns)
-        return tuple(_without_subnormals(c) if floats.is_float(c.dtype) else c for c in columns)
+        pairs = zip(columns, self.arguments, strict=True)
+        return tuple(_without_subnormals(c, a) if a.is_float else c for c, a in pairs)
 
 
 # --- parsing -----------------------------------------------------------------------------------------------------
@@ -170,9 +175,11 @@ def _parse_argument(text: str) -> Argument:
     if dtype not in allowed:
         raise DomainError(f"argument {name!r} has unknown dtype {dtype!r}; allowed: {', '.join(allowed)}")
     try:
-        sizes = tuple(int(size) for size in shape.split(",") if size.strip()) if shape else ()
+        sizes = tuple(int(size) for size in shape.split(",")) if shape and shape.strip() else ()
     except ValueError:
-        raise DomainError(f"argument {name!r} has shape [{shape}]; allowed: integers separated by commas") from None
+        raise DomainError(
+            f"argument {name!r} has the shape [{repr(shape)[1:-1]}]; allowed: integers separated by commas"
+        ) from None
     if any(size < 1 for size in sizes):
         raise DomainError(f"argument {name!r} has shape [{shape}]; every size must be at least 1")
     if match["simplex"]:
@@ -181,29 +188,32 @@ def _parse_argument(text: str) -> Argument:
         return Argument(name, dtype, sizes, 0.0, 1.0, simplex=True)
     if match["low"] is None:
         return Argument(name, dtype, sizes)
-    low, high = (_number(match[end], name) for end in ("low", "high"))
+    low, high = (_number(match[end], name, dtype) for end in ("low", "high"))
     if dtype in (*_INTEGERS, "bool") and (isinstance(low, str) or isinstance(high, str)):
         raise DomainError(f"argument {name!r}: tiny and max are for float dtypes, got {text.strip()!r}")
     argument = Argument(name, dtype, sizes, low, high, match["open"] == "(", match["close"] == ")")
-    if isinstance(low, float) and isinstance(high, float):
-        empty = low > high or (low == high and (argument.open_low or argument.open_high))
-        if empty or math.isnan(low) or math.isnan(high):
-            raise DomainError(f"argument {name!r} has the empty range in {text.strip()!r}; low must not exceed high")
+    known = not isinstance(low, str) and not isinstance(high, str)
+    if known and (low > high or (low == high and (argument.open_low or argument.open_high))):
+        raise DomainError(f"argument {name!r} has the empty range in {text.strip()!r}; low must not exceed high")
     return argument
 
 
-def _number(text: str, name: str) -> float | str:
+def _number(text: str, name: str, dtype: str) -> Bound:
     text = text.strip()
     if text in ("tiny", "max"):
         return text
     try:
-        return float(text)
+        if dtype in _INTEGERS and text.lstrip("+-").isdigit():
+            return int(text)  # a float would round the largest ones
+        if not math.isnan(value := float(text)):
+            return value
     except ValueError:
-        raise DomainError(f"argument {name!r} has the bound {text!r}; allowed: a number, inf, tiny, max") from None
+        pass
+    raise DomainError(f"argument {name!r} has the bound {text!r}; allowed: a number, inf, tiny, max")
 
 
-def _spell(bound: float | str | None) -> str:
-    return f"{bound:g}" if isinstance(bound, float) else str(bound)
+def _spell(bound: Bound | None) -> str:
+    return repr(bound).removesuffix(".0") if isinstance(bound, float) else str(bound)
 
 
 # --- drawing -----------------------------------------------------------------------------------------------------
@@ -215,15 +225,15 @@ def _ends(argument: Argument) -> tuple[np.ndarray, np.ndarray]:
         info = np.iinfo(np.uint8 if argument.dtype == "bool" else argument.dtype)
         lowest, highest = (0, 1) if argument.dtype == "bool" else (info.min, info.max)
         below, above = _bound(argument.low, -math.inf, {}), _bound(argument.high, math.inf, {})
-        low = lowest if below <= lowest else math.ceil(below) + (argument.open_low and math.ceil(below) == below)
-        high = highest if above >= highest else math.floor(above) - (argument.open_high and math.floor(above) == above)
+        low = lowest if below < lowest else math.ceil(below) + (argument.open_low and math.ceil(below) == below)
+        high = highest if above > highest else math.floor(above) - (argument.open_high and math.floor(above) == above)
         if low > high:
             raise DomainError(f"no {argument.dtype} lies in '{argument}'")
         return np.asarray(low), np.asarray(high)
     fmt = floats.format_of(argument.dtype)
     named = {"tiny": fmt.tiny, "max": fmt.max}
     low, high = _bound(argument.low, -math.inf, named), _bound(argument.high, math.inf, named)
-    first, last = (int(floats.to_ordinal(np.asarray(end).astype(fmt.dtype))) for end in (low, high))
+    first, last = (int(floats.to_ordinal(_cast(end, fmt.dtype))) for end in (low, high))
     # a bound that is no float of this dtype, or an open end, moves inwards
     rounded = floats.from_ordinal(np.array([first, last]), fmt.dtype).astype(np.float64)
     first += bool(rounded[0] < low or (argument.open_low and rounded[0] == low))
@@ -234,31 +244,37 @@ def _ends(argument: Argument) -> tuple[np.ndarray, np.ndarray]:
     return ends[0], ends[1]
 
 
-def _bound(bound: float | str | None, absent: float, named: dict[str, float]) -> float:
+def _bound(bound: Bound | None, absent: float, named: dict[str, float]) -> float:
     if bound is None:
         return absent
     return named[bound] if isinstance(bound, str) else bound
 
 
 def _finite_ends(argument: Argument) -> tuple[float, float]:
+    """The ends of the finite part of the range; an infinite end where there is no such part."""
     low, high = (float(end) for end in _ends(argument))
     limit = floats.format_of(argument.dtype).max
-    return max(low, -limit), min(high, limit)
+    return (low, high) if low > limit or high < -limit else (max(low, -limit), min(high, limit))
+
+
+def _cast(values, dtype) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.asarray(values).astype(dtype)
 
 
 def _draw(argument: Argument, count: int, rng: np.random.Generator) -> np.ndarray:
     """Random rows of one argument."""
     if not argument.is_float:
         low, high = (int(end) for end in _ends(argument))
-        dtype = np.dtype(argument.dtype)
-        return rng.integers(low, high, (count, *argument.shape), np.int64, endpoint=True).astype(dtype)
+        steps = rng.integers(0, high - low, (count, *argument.shape), np.uint64, endpoint=True)
+        return (steps.astype(object) + low).astype(argument.dtype)
     if argument.simplex:
         return _draw_simplex(argument, count, rng)
     if not argument.shape:
         return _draw_scalars(argument, count, rng)
     size = math.prod(argument.shape)
-    rows = np.stack([_vector(argument, size, kind, rng) for kind in rng.integers(0, 5, count)])
-    return rows.reshape(count, *argument.shape)
+    rows = [_vector(argument, size, kind, rng) for kind in rng.integers(0, 5, count)]
+    return np.array(rows, floats.format_of(argument.dtype).dtype).reshape(count, *argument.shape)
 
 
 def _draw_scalars(argument: Argument, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -276,16 +292,17 @@ def _draw_scalars(argument: Argument, count: int, rng: np.random.Generator) -> n
 
 
 def _uniform_in_ulps(low: float, high: float, count: int, dtype, rng: np.random.Generator) -> np.ndarray:
-    first, last = (int(floats.to_ordinal(np.asarray(end).astype(dtype))) for end in (low, high))
+    first, last = (int(floats.to_ordinal(_cast(end, dtype))) for end in (low, high))
     return floats.from_ordinal(rng.integers(first, last, count, np.int64, endpoint=True), dtype)
 
 
 def _vector(argument: Argument, size: int, kind: int, rng: np.random.Generator) -> np.ndarray:
     """One row with the structure that reductions fail on: offsets, ties, one dominant entry, masked entries."""
-    if kind == 0:
-        return _draw_scalars(argument, size, rng)
+    low, high = _finite_ends(argument)
     spread = rng.standard_normal(size) * 2.0 ** rng.integers(-6, 6)
-    if kind == 1:
+    if kind == 0:
+        row = None
+    elif kind == 1:
         row = spread
     elif kind == 2:  # a common offset
         row = spread + rng.choice([1e2, -1e2, 1e4, -1e4, 1e8])
@@ -296,21 +313,22 @@ def _vector(argument: Argument, size: int, kind: int, rng: np.random.Generator) 
         row[rng.integers(size)] += rng.uniform(0, 110)
         if _ends(argument)[0] == -np.inf and size > 1 and rng.random() < 0.5:
             row[rng.permutation(size)[: rng.integers(1, size)]] = -np.inf
-    low, high = _finite_ends(argument)
+    if row is None or not np.any((row > low) & (row < high)):
+        return _draw_scalars(argument, size, rng)
     inside = np.where(np.isinf(row), row, np.clip(row, low, high))
-    return inside.astype(floats.format_of(argument.dtype).dtype)
+    return _cast(inside, floats.format_of(argument.dtype).dtype)
 
 
 def _draw_simplex(argument: Argument, count: int, rng: np.random.Generator) -> np.ndarray:
     """Probabilities along the last axis: one-hot, smoothed, and soft ones."""
     size = argument.shape[-1]
     shape = (count, *argument.shape)
-    hot = np.eye(size)[rng.integers(0, size, shape[:-1])]
+    hot = np.arange(size) == rng.integers(0, size, shape[:-1])[..., None]
     soft = np.exp(rng.standard_normal(shape) * 3)
     soft /= soft.sum(-1, keepdims=True)
     kind = rng.integers(0, 3, shape[:-1])[..., None]
     rows = np.where(kind == 0, hot, np.where(kind == 1, 0.9 * hot + 0.1 / size, soft))
-    return rows.astype(floats.format_of(argument.dtype).dtype)
+    return _cast(rows, floats.format_of(argument.dtype).dtype)
 
 
 # --- corners -----------------------------------------------------------------------------------------------------
@@ -327,7 +345,7 @@ def _corner_values(argument: Argument) -> np.ndarray:
     if not argument.is_float:
         low, high = (int(end) for end in _ends(argument))
         middle = [value for value in (0, 1, 2) if low <= value <= high]
-        return np.unique(np.array([low, *middle, high], np.int64)).astype(argument.dtype)
+        return np.array(sorted({low, *middle, high}), argument.dtype)
     ends = np.stack(_ends(argument))
     corners = _allowed(argument, floats.corners(argument.dtype))
     return np.concatenate([corners, ends])
@@ -342,16 +360,18 @@ def _as_rows(argument: Argument, values: np.ndarray) -> np.ndarray:
     """Vectors made of corners: the corner throughout, alone among ordinary values, and beside each special."""
     size = math.prod(argument.shape)
     if argument.simplex:
-        rows = [np.eye(size // argument.shape[-1] * argument.shape[-1])[:1] * 0, np.full((1, size), 1 / size)]
-        hot = np.zeros(argument.shape)
-        hot[..., 0] = 1
-        rows += [hot.reshape(1, size), np.roll(hot, 1, -1).reshape(1, size)]
-        return np.concatenate(rows).reshape(-1, *argument.shape).astype(floats.format_of(argument.dtype).dtype)
+        first, last = np.zeros(argument.shape), np.zeros(argument.shape)
+        first[..., 0] = last[..., -1] = 1
+        even = np.full(argument.shape, 1 / argument.shape[-1])
+        return _cast(np.stack([first, last, even]), floats.format_of(argument.dtype).dtype)
     low, high = (float(end) for end in _ends(argument))
     ordinary = np.clip(np.linspace(0, 1, size), low, high)
     throughout = np.repeat(values[:, None], size, 1)
-    alone = np.repeat(ordinary[None].astype(values.dtype), len(values), 0)
+    alone = np.repeat((ordinary.astype(values.dtype) if argument.is_float else values[:1])[None], len(values), 0)
+    alone = np.broadcast_to(alone, throughout.shape).copy()
     alone[:, 0] = values
+    if not argument.is_float:
+        return np.concatenate([throughout, alone]).reshape(-1, *argument.shape)
     opposed = throughout.copy()
     if low <= 0:
         opposed[:, 1:] = np.clip(-values.astype(np.float64), low, high)[:, None].astype(values.dtype)
@@ -365,6 +385,8 @@ def _harsh_rows(argument: Argument) -> np.ndarray:
     if argument.simplex:
         return _corner_rows(argument)
     values = _corner_values(argument)
+    if not argument.is_float:
+        return values if not argument.shape else _as_rows(argument, values)
     wide = values.astype(np.float64)
     special = ~np.isfinite(wide) | (wide == 0) | (np.abs(wide) == 1) | (np.abs(wide) == 0.5)
     ends = np.zeros(len(values), bool)
@@ -373,7 +395,11 @@ def _harsh_rows(argument: Argument) -> np.ndarray:
     return chosen if not argument.shape else _as_rows(argument, chosen)
 
 
-def _without_subnormals(values: np.ndarray) -> np.ndarray:
+def _without_subnormals(values: np.ndarray, argument: Argument) -> np.ndarray:
+    """Subnormals become zeros, as on the device; or the smallest normal where the range leaves zero out."""
+    fmt = floats.format_of(values.dtype)
     wide = values.astype(np.float64)
-    subnormal = (wide != 0) & (np.abs(wide) < floats.format_of(values.dtype).tiny)
-    return np.where(subnormal, np.copysign(0.0, wide).astype(values.dtype), values)
+    low, high = (float(end) for end in _ends(argument))
+    instead = 0.0 if low <= 0 <= high else fmt.tiny
+    subnormal = (wide != 0) & (np.abs(wide) < fmt.tiny)
+    return np.where(subnormal, np.copysign(instead, wide).astype(fmt.dtype), values)

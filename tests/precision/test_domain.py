@@ -175,5 +175,5 @@ def test_with_dtype_fills_in_the_measured_dtype_only(given):
 
 
 def test_with_dtype_refuses_what_is_no_float_format():
-    with pytest.raises(ValueError, match="'int32'.*allowed: bfloat16, float16, float32, float64"):
+    with pytest.raises(ValueError, match=r"'int32'.*allowed: bfloat16, float16, float32, float64"):
         Domain.parse("x: float").with_dtype("int32")

@@ -8,10 +8,9 @@ import jax
 import numpy as np
 
 from stablenn import floats
-from stablenn.interpret import jaxprs
 from stablenn.interpret.balls import elementwise, reductions, structure
 from stablenn.interpret.balls.elements import UNKNOWN, Arithmetic, Undecided
-from stablenn.interpret.walker import Path
+from stablenn.interpret.walker import Path, source_line
 
 # What a float program does that leaves every real number as it is.
 _IDENTITIES = {
@@ -85,14 +84,16 @@ class Balls:
     def equation(self, eqn, inputs: list, path: Path) -> list:
         try:
             return self._outputs(eqn, inputs)
-        except Undecided as error:
-            raise _located(error, eqn) from None
+        except Undecided:
+            raise Undecided(f"primitive {eqn.primitive.name!r} at {source_line(eqn, path)}") from None
+        except UnsupportedPrimitive as error:
+            raise UnsupportedPrimitive(f"{error} at {source_line(eqn, path)}") from None
 
-    def decide(self, value, eqn) -> int:
+    def decide(self, value, eqn, path: Path) -> int:
         try:
             return int(np.asarray(value).item() if np.ndim(value) == 0 else value)
         except (Undecided, TypeError) as error:
-            raise _located(Undecided(), eqn) from error
+            raise Undecided(f"primitive {eqn.primitive.name!r} at {source_line(eqn, path)}") from error
 
     # --- arrays ----------------------------------------------------------------------------------------------
 
@@ -112,16 +113,14 @@ class Balls:
         if name in _IDENTITIES:
             return list(inputs)
         if name in _REFUSED:
-            raise UnsupportedPrimitive(
-                f"exact() refuses primitive {name!r} at {jaxprs.source_line(eqn)}: {_REFUSED[name]}"
-            )
+            raise UnsupportedPrimitive(f"exact() refuses primitive {name!r}, since {_REFUSED[name]},")
         if structure.is_structural(name):
             return structure.structural(eqn, inputs, self.arithmetic)
         if name == "sort":
             return reductions.sort(inputs, params["dimension"], params["num_keys"], self.arithmetic)
         rule = self._rule(name, params)
         if rule is None:
-            raise UnsupportedPrimitive(f"exact() has no rule for primitive {name!r} at {jaxprs.source_line(eqn)}")
+            raise UnsupportedPrimitive(f"exact() has no rule for primitive {name!r}")
         output = rule(*inputs)
         (var,) = eqn.outvars
         return [output if floats.is_float(var.aval.dtype) else _narrowed(output, var.aval.dtype)]
@@ -236,9 +235,3 @@ def _narrowed(values: np.ndarray, dtype) -> np.ndarray:
         return values.astype(dtype)
     except Undecided:
         return values
-
-
-def _located(error: Undecided, eqn) -> Undecided:
-    if error.args:
-        return error
-    return Undecided(f"primitive {eqn.primitive.name!r} at {jaxprs.source_line(eqn)}")
