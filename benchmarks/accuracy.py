@@ -39,6 +39,11 @@ PUBLISHED = {
     "float32": dict(exp=1.5, log=1.5, log1p=3.0, expm1=6.5, tanh=5.0, logistic=2.5, erf=7.0, sqrt=0.5, rsqrt=2.0),
     "float64": dict(exp=2.0, log=0.5, log1p=2.0, expm1=4.5, tanh=7.0, logistic=3.5, erf=2.5, sqrt=0.5, rsqrt=1.5),
 }
+# Why a version is beyond the published bound.
+EXPLAINED = {
+    ("exp", "float32"): "up to jax 0.10: less accurate above 88.54",
+    ("log1p", "float64"): "up to jax 0.10: cancellation between -0.4142 and -0.356",
+}
 _CHUNK = 1 << 22
 _CANDIDATES = 300
 
@@ -52,11 +57,14 @@ def measure_exactly(fn, dtype: str, device, samples: int) -> tuple[float, float]
 
 
 def judge(fn, x: np.ndarray, dtype: str, device) -> tuple[float, float]:
+    """As the table has it: a function that flushes subnormal results is measured on a line without subnormals."""
     domain = Domain.parse("x: float").with_dtype(dtype)
     finite = x[np.isfinite(x.astype(np.float64))]
-    accuracy = Reference.of(fn, domain, (finite,), dtype).judge(fn, device)
-    worst = next((case for case in accuracy.worst if np.isfinite(case.ulps)), None)
-    return accuracy.max_ulp, float("nan") if worst is None else float(worst.inputs[0])
+    reference = Reference.of(fn, domain, (finite,), dtype)
+    actual = reference.evaluate(fn, device)
+    flush = bool(floats.flushed(actual, reference.truth.nearest).any()) or flushes_subnormals(dtype, device)
+    error = np.nan_to_num(floats.ulp_error(actual, reference.truth, flush=flush), posinf=0.0).ravel()
+    return float(error.max()), float(finite[error.argmax()])
 
 
 def measure_filtered(fn, device, stride: int, progress) -> tuple[float, float]:
@@ -92,6 +100,13 @@ def _error(actual: np.ndarray, wide: np.ndarray) -> np.ndarray:
     return np.nan_to_num(floats.ulp_error(actual, truth, flush=True), posinf=0.0)
 
 
+def verdict(name: str, dtype: str, error: float, bound: float) -> str:
+    """Whether a measured error agrees with a published bound, which is rounded up to half an ulp."""
+    if error > bound + 0.5:
+        return EXPLAINED.get((name, dtype), "BEYOND, unexplained")
+    return "agrees" if error >= bound - 0.5 else "below the bound"
+
+
 @click.command()
 @click.option("--stride", default=256, show_default=True, type=click.IntRange(1), help="Floats between two inputs.")
 @click.option("--samples", default=50_000, show_default=True, type=click.IntRange(1), help="Random float64 inputs.")
@@ -115,12 +130,13 @@ def main(stride: int, samples: int, markdown: Path | None) -> None:
     lines = [
         f"jax {jax.__version__}, {platform_name(device)}; float32 every {stride} floats, float64 {samples} samples",
         "",
-        "| function | dtype | measured | published | at input | within 0.5 |",
+        "| function | dtype | measured | published | at input | |",
         "|---|---|---|---|---|---|",
     ]
     for name, dtype, error, worst, bound in rows:
-        agrees = "yes" if abs(error - bound) <= 0.5 or bound - 0.5 <= error <= bound else f"{error - bound:+.2f}"
-        lines.append(f"| {name} | {dtype} | {error:.2f} | {bound} | {worst:.9g} | {agrees} |")
+        lines.append(
+            f"| {name} | {dtype} | {error:.2f} | {bound} | {worst:.9g} | {verdict(name, dtype, error, bound)} |"
+        )
     text = "\n".join(lines) + "\n"
     console().print(text, highlight=False, markup=False)
     if markdown is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from jax._src import source_info_util
@@ -13,7 +14,7 @@ Literal = core.Literal
 JaxprEqn = core.JaxprEqn
 
 # Primitives that call one inner jaxpr on their own operands: where the parameter of that jaxpr is.
-CALLS = {
+_CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
     "closed_call": "call_jaxpr",
@@ -26,6 +27,7 @@ CALLS = {
     "custom_lin": "call_jaxpr",
     "run_state": "jaxpr",
     "linear_call": "callee",
+    "composite": "jaxpr",
 }
 
 
@@ -40,6 +42,28 @@ def opened(jaxpr) -> tuple[core.Jaxpr, Sequence]:
     if isinstance(jaxpr, core.ClosedJaxpr):
         return jaxpr.jaxpr, jaxpr.consts
     return jaxpr, ()
+
+
+def called(eqn: JaxprEqn):
+    """The jaxpr that a call equation calls on its own operands; None for other equations."""
+    if (parameter := _CALLS.get(eqn.primitive.name)) is not None:
+        return eqn.params[parameter]
+    if eqn.primitive.name == "call_hi_primitive":  # since jax 0.12: an operation that defines itself by a function
+        operation = eqn.params["_prim"]
+        avals: Any = [atom.aval for atom in eqn.invars]
+        operands = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]
+        return jax.make_jaxpr(operation.expand)(*jax.tree.unflatten(operation.in_tree, operands))
+    return None
+
+
+def scan_operands(eqn: JaxprEqn, operands: Sequence) -> tuple[list, list, list]:
+    """The constants, initial carry and scanned arrays among the operands of a scan."""
+    if "ft_in" in eqn.params:  # since jax 0.12
+        consts, carry, scanned = map(list, eqn.params["ft_in"].update(operands).unpack())
+        return consts, carry, scanned
+    consts, carries = eqn.params["num_consts"], eqn.params["num_carry"]
+    split = consts + carries
+    return list(operands[:consts]), list(operands[consts:split]), list(operands[split:])
 
 
 def source_line(eqn: JaxprEqn) -> str:

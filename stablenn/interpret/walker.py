@@ -66,8 +66,8 @@ def walk(jaxpr, consts: Sequence, args: Sequence, meaning: Meaning, path: Path =
     for eqn in jaxpr.eqns:
         inputs = [read(atom) for atom in eqn.invars]
         name = eqn.primitive.name
-        if name in jaxprs.CALLS:
-            outputs = _closed(eqn.params[jaxprs.CALLS[name]], inputs, meaning, (*path, Frame(eqn)))
+        if (inner := jaxprs.called(eqn)) is not None:
+            outputs = _closed(inner, inputs, meaning, (*path, Frame(eqn)))
         elif name in _CONTROL:
             outputs = _CONTROL[name](eqn, inputs, meaning, path)
         else:
@@ -117,8 +117,8 @@ def _freeze(lanes, new, old):
 
 def _scan(eqn, inputs, meaning, path):
     params = eqn.params
-    consts, carries = params["num_consts"], params["num_carry"]
-    fixed, carry, xs = inputs[:consts], inputs[consts : consts + carries], inputs[consts + carries :]
+    fixed, carry, xs = jaxprs.scan_operands(eqn, inputs)
+    carries = len(carry)
     order = range(params["length"])
     collected: list[list] = []
     for i in reversed(order) if params["reverse"] else order:

@@ -110,8 +110,8 @@ def conclusion(rows: Sequence[Row]) -> str:
     largest = max((r.accuracy.judged_ulp for r in ours), default=0.0)
     verdict = "within tolerance" if all(r.within_tolerance for r in ours) else "BEYOND TOLERANCE"
     return (
-        f"stablenn is off by at most {largest:.1f} ULP, {verdict}; in {len(compared)} comparisons the peer loses "
-        f"every digit in {len(lost)} and is wrongly NaN in {len(nans)}."
+        f"stablenn: at most {largest:.1f} ULP off, {verdict}. "
+        f"Peers: every digit lost in {len(lost)} of {len(compared)} rows, wrong NaN in {len(nans)}."
     )
 
 

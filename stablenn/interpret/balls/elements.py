@@ -274,6 +274,13 @@ class Arithmetic:
     def dot(self, xs, ys) -> Element:
         return self.sum(map(self.mul, xs, ys))
 
+    def polynomial(self, x: Element, *coefficients: Element) -> Element:
+        """Horner's rule, the constant coefficient first."""
+        total: Element = coefficients[-1]
+        for coefficient in reversed(coefficients[:-1]):
+            total = self.add(coefficient, self.mul(x, total))
+        return total
+
     # --- powers ----------------------------------------------------------------------------------------------
 
     def integer_pow(self, x: Element, n: int) -> Element:

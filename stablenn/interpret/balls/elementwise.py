@@ -85,6 +85,7 @@ FUNCTIONS: dict[str, Function] = {
     "exp2": Function(lambda x: arb(2) ** x, lambda z: 1.0, _INF, 0.0),
     "expm1": Function(arb.expm1, _same, _INF, -1.0),
     "log": Function(arb.log, lambda z: -_INF, _INF, _NAN, _below(0)),
+    "log2": Function(lambda x: x.log() / arb.const_log2(), lambda z: -_INF, _INF, _NAN, _below(0)),
     "log1p": Function(arb.log1p, _same, _INF, _NAN, _below(-1, -_INF)),
     "sqrt": Function(arb.sqrt, _same, _INF, _NAN, _below(0)),
     "rsqrt": Function(arb.rsqrt, lambda z: math.copysign(_INF, z), 0.0, _NAN, _below(0)),
@@ -263,7 +264,24 @@ def _comparison(accepts: Callable[[int], bool], with_nan: bool):
     return apply
 
 
+def _total_order(accepts: Callable[[int], bool]):
+    """Comparison in the order in which sorting puts floats: -0 before +0, and NaN last."""
+
+    def apply(x: Element, y: Element):
+        if is_nan(x) or is_nan(y):
+            return accepts(is_nan(x) - is_nan(y))
+        order = compare(x, y)
+        if order == 0 and type(x) is float and type(y) is float and x == 0:
+            order = int(math.copysign(1, x) - math.copysign(1, y))
+        return UNKNOWN if order is None else accepts(order)
+
+    return apply
+
+
 COMPARISONS = {
+    "lt_to": _total_order(lambda order: order < 0),
+    "le_to": _total_order(lambda order: order <= 0),
+    "eq_to": _total_order(lambda order: order == 0),
     "lt": _comparison(lambda order: order < 0, False),
     "le": _comparison(lambda order: order <= 0, False),
     "gt": _comparison(lambda order: order > 0, False),

@@ -53,6 +53,7 @@ class Balls:
             "floor": elementwise.floor(a),
             "ceil": elementwise.ceil(a),
             "square": lambda x: a.mul(x, x),
+            "one_minus_square": lambda x: a.sub(one, a.mul(x, x)),
             "is_finite": elementwise.is_finite,
             "real": lambda x: x,
             "conj": lambda x: x,
@@ -69,7 +70,6 @@ class Balls:
             "rem": elementwise.remainder(a),
             "atan2": elementwise.atan2(a),
         }
-        self._reciprocal = lambda x: a.div(one, x)
 
     # --- the Meaning protocol --------------------------------------------------------------------------------
 
@@ -138,7 +138,9 @@ class Balls:
             to_even = int(params["rounding_method"]) == 1
             return functools.partial(_elementwise, elementwise.round_half(a, to_even))
         if name == "reciprocal":
-            return functools.partial(_elementwise, self._reciprocal)
+            return functools.partial(_elementwise, lambda x: a.div(a.from_float(1.0), x))
+        if name == "polynomial":
+            return functools.partial(_elementwise, a.polynomial)
         if name == "clamp":
             return lambda low, x, high: _elementwise(lambda lo, v, hi: a.min(a.max(v, lo), hi), low, x, high)
         if name == "select_n":

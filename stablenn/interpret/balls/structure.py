@@ -20,6 +20,8 @@ _DATA_OPERANDS: dict[str, int | None] = {
     "split": None,
     "tile": None,
     "slice": None,
+    "stack": None,
+    "unstack": None,
 }
 
 
