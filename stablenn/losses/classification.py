@@ -125,11 +125,11 @@ def sigmoid_binary_cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Ar
       Goodfellow et al., `Deep Learning <http://www.deeplearningbook.org/contents/prob.html>`_, 2016, section 6.2.2.
     """
     _require_float("sigmoid_binary_cross_entropy", logits)
-    return _sigmoid_cross_entropy(logits, labels)
+    return _sigmoid_binary_cross_entropy(logits, labels).astype(jax.dtypes.result_type(logits))
 
 
 @rounded_once("logits", "labels")
-def _sigmoid_cross_entropy(logits, labels):
+def _sigmoid_binary_cross_entropy(logits, labels):
     return _binary_cross_entropy(*jnp.broadcast_arrays(logits, labels))
 
 
@@ -137,13 +137,20 @@ def _sigmoid_cross_entropy(logits, labels):
 def _binary_cross_entropy(x, y):
     # y softplus(-x) + (1 - y) softplus(x): the linear part belongs to the label that x argues against
     against = jnp.where(x > 0, 1 - y, y)
-    return jnp.where(against == 0, 0, against * jnp.abs(x)) + log1p_exp_neg_abs(x)
+    linear = jnp.where(against == 0, 0, against * jnp.abs(x))
+    # a label as small as the probability: add before either is flushed to zero
+    scale, distance = scale_of(x.dtype), -jnp.abs(x)
+    tiny = (linear * 2.0**scale.power + scaled_exp(distance)) * 2.0**-scale.power
+    return jnp.where((distance < scale.threshold) & (linear < 1), tiny, linear + log1p_exp_neg_abs(x))
 
 
-@_binary_cross_entropy.defjvp
+@functools.partial(_binary_cross_entropy.defjvp, symbolic_zeros=True)
 def _binary_cross_entropy_jvp(primals, tangents):
     (x, y), (x_t, y_t) = primals, tangents
-    return _binary_cross_entropy(x, y), _excess(x, y) * x_t - x * y_t
+    tangent = _excess(x, y) * _concrete(x_t)
+    if not isinstance(y_t, SymbolicZero):  # an infinite logit times 0 would be NaN where nobody asked
+        tangent = tangent - x * y_t
+    return _binary_cross_entropy(x, y), tangent
 
 
 @jax.custom_jvp

@@ -19,6 +19,14 @@ def float_dtype(name: str, **arrays):
     return dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(dtype, float)
 
 
+def converted(value, dtype) -> jax.Array:
+    """`value` in `dtype`; a weak type stays weak where nothing is to be converted, and integers become weak floats."""
+    value = jnp.asarray(value)
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        value = value * 1.0  # by JAX's promotion rules
+    return value if value.dtype == dtype else value.astype(dtype)
+
+
 def rounded_once(*names: str) -> Callable[[Callable], Callable]:
     """Promote the arguments `names` to one float dtype, at least float32, and round the results to theirs.
 
@@ -33,10 +41,10 @@ def rounded_once(*names: str) -> Callable[[Callable], Callable]:
         def wrapper(*args, **kwargs):
             bound = signature.bind(*args, **kwargs)
             given = {name: v for name in names if (v := bound.arguments.get(name)) is not None}
-            dtype = float_dtype(fn.__name__, **given)
+            dtype = float_dtype(fn.__name__.lstrip("_"), **given)
             wide = jnp.promote_types(dtype, jnp.float32) if jnp.finfo(dtype).bits < 32 else dtype
-            bound.arguments.update({name: jnp.asarray(value).astype(wide) for name, value in given.items()})
-            return jax.tree.map(lambda out: out.astype(dtype), fn(*bound.args, **bound.kwargs))
+            bound.arguments.update({name: converted(value, wide) for name, value in given.items()})
+            return jax.tree.map(lambda out: converted(out, dtype), fn(*bound.args, **bound.kwargs))
 
         return wrapper
 

@@ -6,22 +6,25 @@ With :math:`m = \max_j x_j` the family is made of :math:`e_j = \exp(x_j - m)` an
 - ``exp(x - m)`` is compensated for the rounding of ``x - m``, which alone would cost |x - m| ulps;
 - it is kept scaled by a power of two, so that many entries too small for the format still add up to a number in it;
 - ``log1p(rest)`` keeps the loss of a confident answer, which ``log(1 + rest)`` rounds to zero;
-- derivatives never form ``1 - s`` for a probability near one: `_centered` replaces it by the sum of the others.
+- derivatives never form ``1 - s`` for a probability near one: `_off_top` replaces it by the sum of the others.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._underflow import scale_of, scaled_exp
 
 Axis = int | tuple[int, ...] | None
+_LOG_2 = math.log(2)
 
 
 class _Shifted(NamedTuple):
@@ -55,23 +58,48 @@ def _shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> _Shifted:
     return _Shifted(maximum, difference, error, exp, rest)
 
 
-def _centered(tangent: jax.Array, scaled: jax.Array, axis: Axis) -> jax.Array:
-    r"""The tangent of log_softmax, :math:`t_j - \sum_k s_k t_k`, without forming :math:`1 - s_j` for s_j near 1.
+def _log1p(rest: jax.Array) -> jax.Array:
+    """log(1 + rest) for rest >= 0: where XLA's log1p forgets what 1 + rest rounds away, that is added again."""
+    # The barrier keeps XLA from simplifying (1 + rest) - 1 to rest.
+    total = jax.lax.optimization_barrier(1 + rest)
+    lost = jnp.where(rest < 1, rest - (total - 1), 1 - (total - rest))
+    compensated = jnp.log(total) + jnp.where(jnp.isfinite(total), lost / total, 0)
+    return jnp.where(rest < 0.3, jnp.log1p(rest), compensated)
+
+
+def _off_top(tangent: jax.Array, top: jax.Array, axis: Axis) -> jax.Array:
+    """The tangent less that of the top entry (if there is one), which becomes exactly zero."""
+    return jnp.where(top, 0, tangent - jnp.sum(jnp.where(top, tangent, 0), axis, keepdims=True))
+
+
+def _top(scaled: jax.Array) -> jax.Array:
+    """The one entry, if any, whose probability exceeds 1/2; `scaled` is softmax times 2^power."""
+    return scaled > 2.0 ** (scale_of(scaled.dtype).power - 1)
+
+
+def _log_softmax_tangent(t: jax.Array, scaled: jax.Array, axis: Axis) -> jax.Array:
+    r""":math:`t_j - \sum_k s_k t_k`, without forming :math:`1 - s_j` for s_j near 1.
 
     The map does not change when a constant is added to the tangent. Where one probability exceeds 1/2 its own
     tangent is that constant, and it drops out of the sum: what was 1 - s_j becomes the sum of the others. The
-    transpose of these very steps treats cotangents in the same way. `scaled` is softmax times 2^power; half of that
-    power is taken back before the sum and half after it, so that neither the sum nor its transpose underflows.
+    transpose of these very steps treats cotangents in the same way. Half of the scaling of `scaled` is taken back
+    before the sum and half after it, so that neither the sum nor its transpose underflows.
     """
-    scale = scale_of(scaled.dtype)
-    top = scaled > 2.0 ** (scale.power - 1)
+    top, half = _top(scaled), scale_of(scaled.dtype).half
+    weighted = jnp.where(top, 0, scaled) * _off_top(t * half, top, axis)
+    return _off_top(t, top, axis) - jnp.sum(weighted, axis, keepdims=True) * half
 
-    def off_top(t):
-        # exactly zero at the top, so that the transpose drops it as well
-        return jnp.where(top, 0, t - jnp.sum(jnp.where(top, t, 0), axis, keepdims=True))
 
-    weighted = jnp.where(top, 0, scaled) * off_top(tangent * scale.half)
-    return off_top(tangent) - jnp.sum(weighted, axis, keepdims=True) * scale.half
+def _softmax_tangent(t: jax.Array, scaled: jax.Array, axis: Axis) -> jax.Array:
+    r""":math:`s_j (t_j - \sum_k s_k t_k)`, times 2^(power/2), with the same care in both directions.
+
+    The tangents of a row add up to zero. That gives the one of the top entry, and makes the map its own transpose.
+    """
+    top, half = _top(scaled), scale_of(scaled.dtype).half
+    others, difference = jnp.where(top, 0, scaled), _off_top(t * half, top, axis)
+    mean = jnp.sum(others * half * difference, axis, keepdims=True)
+    tangent = others * difference - others * half * mean
+    return tangent - jnp.where(top, jnp.sum(tangent, axis, keepdims=True), 0)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -90,7 +118,7 @@ def _scaled_softmax(x, where, axis):
 def _scaled_softmax_jvp(axis, primals, tangents):
     (x, where), (t, _) = primals, tangents
     scaled = _scaled_softmax(x, where, axis)
-    return scaled, scaled * _centered(_masked(t, where), scaled, axis)
+    return scaled, _softmax_tangent(_masked(t, where), scaled, axis) / scale_of(x.dtype).half
 
 
 @functools.partial(jax.jit, static_argnames="axis")
@@ -123,7 +151,7 @@ def softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> ja
       >>> print(nn.softmax(jnp.array([0.0, 1.0, -jnp.inf])))
       [0.26894143 0.7310586  0.        ]
     """
-    return _softmax(jnp.asarray(x), _mask(where, x), axis)
+    return _softmax(*_with_mask(x, where), axis)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -134,8 +162,8 @@ def _softmax(x, where, axis):
 @_softmax.defjvp
 def _softmax_jvp(axis, primals, tangents):
     (x, where), (t, _) = primals, tangents
-    scaled, half = _scaled_softmax(x, where, axis), scale_of(x.dtype).half
-    tangent = scaled * _centered(_masked(t, where) * half, scaled, axis) * half
+    scaled = _scaled_softmax(x, where, axis)
+    tangent = _softmax_tangent(_masked(t, where), scaled, axis) * scale_of(x.dtype).half
     return _softmax(x, where, axis), tangent
 
 
@@ -168,13 +196,13 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -
       >>> print(nn.log_softmax(jnp.array([20.0, 0.0])))
       [-2.0611537e-09 -2.0000000e+01]
     """
-    return _log_softmax(jnp.asarray(x), _mask(where, x), axis)
+    return _log_softmax(*_with_mask(x, where), axis)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _log_softmax(x, where, axis):
     shifted = _shift(x, axis, where)
-    out = shifted.difference + (shifted.error - jnp.log1p(shifted.rest))
+    out = shifted.difference + (shifted.error - _log1p(shifted.rest))
     empty = shifted.maximum == -jnp.inf
     if where is None:
         return jnp.where(empty, jnp.nan, out)
@@ -186,7 +214,7 @@ def _log_softmax(x, where, axis):
 def _log_softmax_jvp(axis, primals, tangents):
     (x, where), (t, _) = primals, tangents
     scaled = _scaled_softmax(x, where, axis)
-    return _log_softmax(x, where, axis), _masked(_centered(_masked(t, where), scaled, axis), where)
+    return _log_softmax(x, where, axis), _masked(_log_softmax_tangent(_masked(t, where), scaled, axis), where)
 
 
 @functools.partial(jax.jit, static_argnames=("axis", "keepdims", "return_sign"))
@@ -230,10 +258,11 @@ def logsumexp(
       >>> print(nn.logsumexp(a), jax.grad(nn.logsumexp)(a))
       -inf [0. 0. 0.]
     """
-    a = jnp.asarray(a)
+    a, mask = _with_mask(a, where)
     if b is not None:
-        a, b = jnp.broadcast_arrays(a, jnp.asarray(b))
-    out, sign = _logsumexp(a, b, _mask(where, a), axis)
+        a, b = jnp.broadcast_arrays(a, b)
+        mask = None if mask is None else jnp.broadcast_to(mask, a.shape)
+    out, sign = _logsumexp(a, b, mask, axis)
     if b is None and not return_sign:
         sign = None
     if not keepdims:
@@ -249,29 +278,65 @@ def _logsumexp(a, b, where, axis):
     shifted = _shift(a, axis, _used(b, where))
     if b is None:
         # several infinities have no shares, but their sum is infinite all the same
-        log_total = jnp.where(shifted.maximum == jnp.inf, 0, jnp.log1p(shifted.rest))
+        log_total = jnp.where(shifted.maximum == jnp.inf, 0, _log1p(shifted.rest))
         # XLA's CPU backend may lose the NaNs of a row in its maximum: they are still in the sum
         empty = (shifted.maximum == -jnp.inf) & ~jnp.isnan(shifted.rest)
         out = jnp.where(empty, -jnp.inf, shifted.maximum + log_total)
         return out, jnp.where(empty, 0, jnp.where(jnp.isnan(out), out, 1))
-    terms = _masked(b * shifted.exp, _used(b, where))
-    total = jnp.sum(terms, axis, keepdims=True) * 2.0 ** -scale_of(a.dtype).power
-    return shifted.maximum + jnp.log(jnp.abs(total)), jnp.sign(total)
+    total = jnp.sum(_terms(b, where, shifted, axis), axis, keepdims=True)
+    out = shifted.maximum + (jnp.log(jnp.abs(total)) + _exponent(b, where, axis) * _LOG_2)
+    empty = (shifted.maximum == -jnp.inf) & ~jnp.isnan(total)
+    return jnp.where(empty, -jnp.inf, out), jnp.where(empty, 0, jnp.sign(total))
 
 
-@_logsumexp.defjvp
+def _exponent(b, where, axis):
+    """The binary exponent of the largest factor that counts, which keeps products of factors in range."""
+    largest = jnp.max(jnp.abs(b), axis, keepdims=True, initial=0, where=_used(b, where))
+    return jax.lax.stop_gradient(jnp.where(jnp.isfinite(largest) & (largest > 0), jnp.frexp(largest)[1], 0))
+
+
+def _terms(b, where, shifted: _Shifted, axis):
+    """The summands b exp(a - maximum), scaled by the power of two of the largest factor."""
+    return _masked(jnp.ldexp(b, -_exponent(b, where, axis)) * _unscaled(shifted.exp), _used(b, where))
+
+
+def _unscaled(exp):
+    return exp * 2.0 ** -scale_of(exp.dtype).power
+
+
+@functools.partial(_logsumexp.defjvp, symbolic_zeros=True)
 def _logsumexp_jvp(axis, primals, tangents):
     (a, b, where), (a_t, b_t, _) = primals, tangents
     out, sign = _logsumexp(a, b, where, axis)
+    tangent = jnp.zeros_like(out)
     if b is None:
         half = scale_of(a.dtype).half
         scaled = jnp.where(out == -jnp.inf, 0, _scaled_softmax(a, where, axis))
-        tangent = jnp.sum(scaled * (_masked(a_t, where) * half), axis, keepdims=True) * half
-    else:
-        # d log|S| = sum_j exp(a_j) / S * (b_j da_j + db_j)
-        weight = _masked(jnp.where(out == -jnp.inf, 0, sign * jnp.exp(a - out)), where)
-        tangent = jnp.sum(jnp.where(b == 0, 0, weight * b) * a_t + weight * b_t, axis, keepdims=True)
+        tangent = jnp.sum(scaled * (_masked(_instantiated(a_t), where) * half), axis, keepdims=True) * half
+        return (out, sign), (tangent, jnp.zeros_like(sign))
+    # d log|S| = sum_j exp(a_j) / S * (b_j da_j + db_j)
+    shifted, used = _shift(a, axis, _used(b, where)), _used(b, where)
+    total = jnp.sum(_terms(b, where, shifted, axis), axis, keepdims=True)
+    plain = jnp.where(out == -jnp.inf, 0, sign * jnp.exp(a - out))
+    if not isinstance(a_t, SymbolicZero):
+        share = jnp.where(used & (out > -jnp.inf), _terms(b, where, shifted, axis) / total, 0)
+        share = _with_derivative_of(share, _masked(plain * b, used))
+        tangent += jnp.sum(share * _masked(a_t, used), axis, keepdims=True)
+    if not isinstance(b_t, SymbolicZero):
+        share = jnp.ldexp(_unscaled(shifted.exp) / total, -_exponent(b, where, axis))
+        share = _with_derivative_of(jnp.where(used & (out > -jnp.inf), share, plain), plain)
+        tangent += jnp.sum(_masked(share, where) * _masked(b_t, where), axis, keepdims=True)
     return (out, sign), (tangent, jnp.zeros_like(sign))
+
+
+def _with_derivative_of(value: jax.Array, formula: jax.Array) -> jax.Array:
+    """`value`, which is accurate, with the derivatives of `formula`, which is not."""
+    formula = jnp.where(jnp.isfinite(formula), formula, 0)
+    return jax.lax.stop_gradient(value) + (formula - jax.lax.stop_gradient(formula))
+
+
+def _instantiated(tangent):
+    return jnp.zeros(tangent.shape, str(tangent.dtype)) if isinstance(tangent, SymbolicZero) else tangent
 
 
 def _used(b: jax.Array | None, where: jax.Array | None) -> jax.Array | None:
@@ -281,8 +346,12 @@ def _used(b: jax.Array | None, where: jax.Array | None) -> jax.Array | None:
     return (b != 0) if where is None else (b != 0) & where
 
 
-def _mask(where: ArrayLike | None, x: ArrayLike) -> jax.Array | None:
-    return None if where is None else jnp.broadcast_to(jnp.asarray(where, bool), jnp.shape(x))
+def _with_mask(x: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array | None]:
+    """The array and its mask, broadcast against each other."""
+    if where is None:
+        return jnp.asarray(x), None
+    x, mask = jnp.broadcast_arrays(x, jnp.asarray(where, bool))
+    return x, mask
 
 
 def _masked(values: jax.Array, where: jax.Array | None) -> jax.Array:
@@ -290,5 +359,5 @@ def _masked(values: jax.Array, where: jax.Array | None) -> jax.Array:
 
 
 def _squeeze(value: jax.Array, ndim: int, axis: Axis) -> jax.Array:
-    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return jnp.squeeze(value, tuple(i % ndim for i in axes)) if ndim else value

@@ -6,9 +6,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
-from stablenn.nn._rounding import float_dtype, rounded_once
+from stablenn.nn._rounding import converted, float_dtype
 
 
 def clipped_log(x: ArrayLike, min_value: ArrayLike | None = None) -> jax.Array:
@@ -23,15 +24,16 @@ def clipped_log(x: ArrayLike, min_value: ArrayLike | None = None) -> jax.Array:
 
     Args:
       x: input array of any shape, real.
-      min_value: positive; broadcast against `x`. Default: the smallest normal number of the dtype of `x`.
+      min_value: positive, taken in float32 at least; broadcast against `x`. Default: the smallest normal number of
+        the dtype of `x`.
 
     Returns:
       An array of the broadcast shape, and of the dtype of `x` (the default float dtype for integers).
 
     Raises:
       TypeError: if `x` or `min_value` is complex.
-      ValueError: if `min_value` is given as a number that is not positive (a traced one is not checked: the
-        logarithm of its zero is -inf).
+      ValueError: if `min_value` is not positive, or below the smallest normal number (a traced one is not checked:
+        the logarithm of a zero is -inf).
 
     Accuracy:
       Not measured yet.
@@ -43,19 +45,24 @@ def clipped_log(x: ArrayLike, min_value: ArrayLike | None = None) -> jax.Array:
       [-13.815511   0.      ]
     """
     dtype = float_dtype("clipped_log", x=x)
+    wide = jnp.promote_types(dtype, jnp.float32)
     if min_value is None:
         min_value = jnp.finfo(dtype).tiny
-    elif isinstance(min_value, (int, float)) and not min_value > 0:
-        raise ValueError(f"clipped_log: min_value must be positive, got {min_value}")
     float_dtype("clipped_log", min_value=min_value)
-    return _clipped_log(x, jnp.asarray(min_value, dtype))
+    smallest = jnp.finfo(wide).tiny
+    if not isinstance(min_value, jax.core.Tracer) and not np.all(np.asarray(min_value, np.float64) >= smallest):
+        raise ValueError(
+            f"clipped_log: min_value must be positive, got {min_value}; "
+            f"the smallest allowed for {dtype.name} is {smallest}"
+        )
+    return _clipped_log(x, jnp.asarray(min_value, wide))
 
 
 @jax.jit
-@rounded_once("x", "min_value")
 def _clipped_log(x, min_value):
-    x, min_value = jnp.broadcast_arrays(x, min_value)
-    return _log_of_larger(x, min_value)
+    dtype = float_dtype("clipped_log", x=x)
+    x, min_value = jnp.broadcast_arrays(converted(x, min_value.dtype), min_value)
+    return converted(_log_of_larger(x, min_value), dtype)
 
 
 @jax.custom_jvp

@@ -14,8 +14,8 @@ every_format = pytest.mark.parametrize("name", FORMATS)
 
 RANGES = [
     "[0.1, 0.2]", "(0.1, 0.2)", "[0, 1]", "(0, 1)", "(0, 1]", "[-1, 0)", "(-1, 1)", "[-3, -2)", "[-100, 100]",
-    "[1, 1]", "[-1e-3, 1e3)", "[tiny, 1]", "(tiny, max)", "[0, tiny)", "[1, max]", "[1, inf]", "[1, inf)", "(max, inf]",
-    "(-inf, -1]", "[-inf, inf]", "(-inf, inf)", "[-1e300, 1e300]",
+    "[1, 1]", "[-1e-3, 1e3)", "[tiny, 1]", "(tiny, max)", "[0, tiny)", "[1, max]", "[1, inf]", "[1, inf)",
+    "(max, inf]", "(-inf, -1]", "[-inf, inf]", "(-inf, inf)", "[-1e300, 1e300]",
 ]  # fmt: skip
 every_range = pytest.mark.parametrize("within", RANGES)
 
@@ -123,6 +123,14 @@ def test_a_range_without_a_value_of_its_dtype_is_refused(text, shown):
         Domain.parse(text).corners()
 
 
+@pytest.mark.parametrize("text", ["x: float", "i: int32; x: float[3] in [0, 1]", "p: float[3] in simplex"])
+def test_inputs_in_the_measured_dtype_need_that_dtype_first(text):
+    domain = Domain.parse(text)
+    for draw in (domain.corners, lambda: domain.sample(3), *([domain.exhaustive] if domain.is_univariate else [])):
+        with pytest.raises(DomainError, match=r"with_dtype"):
+            draw()
+
+
 @every_format
 def test_infinities_and_nan_occur_only_where_the_range_allows_them(name):
     everything = {"-inf", "inf", "nan"}
@@ -155,6 +163,14 @@ def test_exhaustive_leaves_no_subnormals_where_the_device_flushes_them():
     every = all_of_16_bits("float16")
     kept = every[~is_subnormal(every) & ~np.isnan(every)]
     assert set(bits(values[~np.isnan(values)]).tolist()) == set(bits(kept).tolist())
+
+
+@pytest.mark.parametrize("text", ["x: float16 in (0, tiny)", "x: float32[3] in [-1e-40, -1e-45]"])
+def test_a_range_of_subnormals_holds_nothing_where_the_device_flushes_them(text):
+    for draw in (Domain.corners, lambda domain, **given: domain.sample(5, **given)):
+        draw(Domain.parse(text))
+        with pytest.raises(DomainError, match=r"subnormal"):
+            draw(Domain.parse(text), subnormals=False)
 
 
 @every_format

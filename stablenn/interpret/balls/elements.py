@@ -325,7 +325,7 @@ class Arithmetic:
         if is_number(y):
             if (s := sign(y)) is None:
                 return UNKNOWN
-            b = float(y.p) if type(y) is fmpq and y.q == 1 and abs(y.p) < 2**53 else 0.5 * s
+            b = float(y.p) if type(y) is fmpq and y.q == 1 and abs(y.p) < 2**53 else 0.75 * s
         else:
             b = y
         with np.errstate(all="ignore"):

@@ -108,14 +108,8 @@ class Exact:
     def _evaluate(self, args, finish, progress=None):
         leaves, treedef = jax.tree.flatten(args)
         leaves = [leaf if _is_key(leaf) else np.asarray(leaf) for leaf in leaves]
-        x64 = (
-            self.wide
-            or jax.config.read("jax_enable_x64")
-            or any(
-                isinstance(given, np.ndarray) and given.dtype in (np.float64, np.int64)
-                for given in jax.tree.leaves(args)
-            )
-        )
+        given_wide = any(getattr(given, "dtype", None) == np.float64 for given in jax.tree.leaves(args))
+        x64 = self.wide or given_wide or jax.config.read("jax_enable_x64")
         if not self.batched:
             return self._block(leaves, treedef, x64, finish)
         rows = len(leaves[0])

@@ -102,6 +102,8 @@ def without_subnormals(values: np.ndarray, argument: Argument) -> np.ndarray:
     fmt = floats.format_of(values.dtype)
     wide = values.astype(np.float64)
     low, high = (float(end) for end in ends_of(argument))
+    if max(abs(low), abs(high)) < fmt.tiny and low * high > 0:
+        raise DomainError(f"'{argument}' holds nothing but subnormals, which this device flushes to zero")
     instead = 0.0 if low <= 0 <= high else fmt.tiny
     subnormal = (wide != 0) & (np.abs(wide) < fmt.tiny)
     return np.where(subnormal, np.copysign(instead, wide).astype(fmt.dtype), values)
