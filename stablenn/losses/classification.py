@@ -6,11 +6,11 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from stablenn import nn
 from stablenn.nn._rounding import rounded_once
+from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._underflow import scale_of, scaled_exp
 from stablenn.nn.exponentials import Axis
 from stablenn.nn.logistic import log1p_exp_neg_abs
@@ -81,17 +81,13 @@ def _cross_entropy(logits, labels, where, axis):
 def _cross_entropy_jvp(axis, primals, tangents):
     (logits, labels, where), (logits_t, labels_t, _) = primals, tangents
     loss = _cross_entropy(logits, labels, where, axis)
-    log_probabilities, slope = jax.jvp(lambda x: nn.log_softmax(x, axis, where), (logits,), (_concrete(logits_t),))
+    log_probabilities, slope = jax.jvp(lambda x: nn.log_softmax(x, axis, where), (logits,), (instantiate(logits_t),))
     tangent = -jnp.sum(labels * slope, axis, where=where)
-    if not isinstance(labels_t, SymbolicZero):  # 0 * -inf would be NaN where nobody asked for this derivative
+    if not is_zero(labels_t):  # 0 * -inf would be NaN where nobody asked for this derivative
         maximum = jnp.max(logits, axis, keepdims=True, initial=-jnp.inf, where=where)
         ignored = (labels == 0) & (logits == -jnp.inf) & (maximum > -jnp.inf)
         tangent = tangent - jnp.sum(jnp.where(ignored, 0, log_probabilities) * labels_t, axis, where=where)
     return loss, tangent
-
-
-def _concrete(tangent):
-    return jnp.zeros(tangent.shape, str(tangent.dtype)) if isinstance(tangent, SymbolicZero) else tangent
 
 
 @jax.jit
@@ -147,8 +143,8 @@ def _binary_cross_entropy(x, y):
 @functools.partial(_binary_cross_entropy.defjvp, symbolic_zeros=True)
 def _binary_cross_entropy_jvp(primals, tangents):
     (x, y), (x_t, y_t) = primals, tangents
-    tangent = _excess(x, y) * _concrete(x_t)
-    if not isinstance(y_t, SymbolicZero):  # an infinite logit times 0 would be NaN where nobody asked
+    tangent = _excess(x, y) * instantiate(x_t)
+    if not is_zero(y_t):  # an infinite logit times 0 would be NaN where nobody asked
         tangent = tangent - x * y_t
     return _binary_cross_entropy(x, y), tangent
 

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from stablenn.nn._rounding import rounded_once
+from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._underflow import scale_of, scaled_exp
 
 Axis = int | tuple[int, ...] | None
@@ -312,17 +312,17 @@ def _logsumexp_jvp(axis, primals, tangents):
     if b is None:
         half = scale_of(a.dtype).half
         scaled = jnp.where(out == -jnp.inf, 0, _scaled_softmax(a, where, axis))
-        tangent = jnp.sum(scaled * (_masked(_instantiated(a_t), where) * half), axis, keepdims=True) * half
+        tangent = jnp.sum(scaled * (_masked(instantiate(a_t), where) * half), axis, keepdims=True) * half
         return (out, sign), (tangent, jnp.zeros_like(sign))
     # d log|S| = sum_j exp(a_j) / S * (b_j da_j + db_j)
     shifted, used = _shift(a, axis, _used(b, where)), _used(b, where)
     total = jnp.sum(_terms(b, where, shifted, axis), axis, keepdims=True)
     plain = jnp.where(out == -jnp.inf, 0, sign * jnp.exp(a - out))
-    if not isinstance(a_t, SymbolicZero):
+    if not is_zero(a_t):
         share = jnp.where(used & (out > -jnp.inf), _terms(b, where, shifted, axis) / total, 0)
         share = _with_derivative_of(share, _masked(plain * b, used))
         tangent += jnp.sum(share * _masked(a_t, used), axis, keepdims=True)
-    if not isinstance(b_t, SymbolicZero):
+    if not is_zero(b_t):
         share = jnp.ldexp(_unscaled(shifted.exp) / total, -_exponent(b, where, axis))
         share = _with_derivative_of(jnp.where(used & (out > -jnp.inf), share, plain), plain)
         tangent += jnp.sum(_masked(share, where) * _masked(b_t, where), axis, keepdims=True)
@@ -333,10 +333,6 @@ def _with_derivative_of(value: jax.Array, formula: jax.Array) -> jax.Array:
     """`value`, which is accurate, with the derivatives of `formula`, which is not."""
     formula = jnp.where(jnp.isfinite(formula), formula, 0)
     return jax.lax.stop_gradient(value) + (formula - jax.lax.stop_gradient(formula))
-
-
-def _instantiated(tangent):
-    return jnp.zeros(tangent.shape, str(tangent.dtype)) if isinstance(tangent, SymbolicZero) else tangent
 
 
 def _used(b: jax.Array | None, where: jax.Array | None) -> jax.Array | None:

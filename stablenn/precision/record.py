@@ -128,12 +128,6 @@ def _hex(value: float | None) -> str | None:
     return None if value is None else float(value).hex()
 
 
-def _short_hex(error: float) -> str:
-    """An error of a curve: six hex digits are plenty."""
-    mantissa, exponent = math.frexp(error)
-    return math.ldexp(round(mantissa * 2**24), exponent - 24).hex().replace("0000000p", "p")
-
-
 def _unhex(text: str | None) -> float | None:
     return None if text is None else float.fromhex(text)
 
@@ -143,7 +137,7 @@ def _to_json(record: Record) -> dict[str, Any]:
     plain = {f.name: getattr(accuracy, f.name) for f in dataclasses.fields(Accuracy)}
     plain |= {name: _hex(plain[name]) for name in _FLOATS}
     plain["worst"] = [_case_to_json(case) for case in accuracy.worst]
-    plain["binades"] = [[sign, exponent, _short_hex(error)] for (sign, exponent), error in accuracy.binades.items()]
+    plain["binades"] = _curve_to_json(accuracy.binades)
     head = {"function": record.function, "implementation": record.implementation, "tolerance": _hex(record.tolerance)}
     return head | plain
 
@@ -152,8 +146,28 @@ def _from_json(line: dict[str, Any]) -> Record:
     fields = {field.name: line[field.name] for field in dataclasses.fields(Accuracy)}
     fields |= {name: _unhex(fields[name]) for name in _FLOATS}
     fields["worst"] = tuple(_case_from_json(case) for case in fields["worst"])
-    fields["binades"] = {(sign, exponent): _unhex(error) for sign, exponent, error in fields["binades"]}
+    fields["binades"] = _curve_from_json(fields["binades"])
     return Record(line["function"], line["implementation"], Accuracy(**fields), _unhex(line["tolerance"]))
+
+
+def _curve_to_json(binades: dict[tuple[int, int], float]) -> list:
+    """Errors by binade as runs of (sign, first exponent, hex errors to eight bits), which is enough to draw them."""
+    runs: list = []
+    for (sign, exponent), error in sorted(binades.items()):
+        if not runs or runs[-1][0] != sign or runs[-1][1] + len(runs[-1][2]) != exponent:
+            runs.append([sign, exponent, []])
+        mantissa, power = math.frexp(error)
+        text = math.ldexp(math.ceil(mantissa * 2**8), power - 8).hex()
+        runs[-1][2].append(text.replace("0000000000p", "p").removeprefix("0x"))
+    return [[sign, exponent, " ".join(errors)] for sign, exponent, errors in runs]
+
+
+def _curve_from_json(runs: list) -> dict[tuple[int, int], float]:
+    return {
+        (sign, first + i): float.fromhex(error)
+        for sign, first, errors in runs
+        for i, error in enumerate(errors.split())
+    }
 
 
 def _case_to_json(case: Case) -> dict[str, Any]:

@@ -1,21 +1,14 @@
 """exact() on elementwise primitives: mpmath rounded once, and IEEE rules at the specials."""
 
-import importlib.util
-from pathlib import Path
-
 import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
 from jax import lax
+from rounding import nearest, same
 
 from stablenn import exact
 from stablenn.interpret.balls.elementwise import FUNCTIONS
-
-spec = importlib.util.spec_from_file_location("rounding", Path(__file__).with_name("rounding.py"))
-rounding = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(rounding)
-nearest, same = rounding.nearest, rounding.same
 
 LINE = [
     -3e38,

@@ -1,9 +1,7 @@
 """exact() rounds once: ties, cancellation, the ends of every format, and what cannot be decided."""
 
-import importlib.util
 import warnings
 from fractions import Fraction
-from pathlib import Path
 
 import flint
 import jax
@@ -12,17 +10,13 @@ import mpmath
 import numpy as np
 import pytest
 from jax import lax
+from rounding import nearest, same
 
 from stablenn import exact
 from stablenn.floats import NAMES, format_of
 from stablenn.interpret.balls.elements import Undecided
 from stablenn.interpret.balls.evaluation import UnprovedWarning
 from stablenn.interpret.balls.meaning import UnsupportedPrimitive
-
-spec = importlib.util.spec_from_file_location("rounding", Path(__file__).with_name("rounding.py"))
-rounding = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(rounding)
-nearest, same = rounding.nearest, rounding.same
 
 
 def naive_log_softmax(x):

@@ -112,7 +112,8 @@ class Exact:
         x64 = self.wide or given_wide or jax.config.read("jax_enable_x64")
         if not self.batched:
             return self._block(leaves, treedef, x64, finish)
-        rows = len(leaves[0])
+        if not (rows := len(leaves[0]) if leaves else 0):
+            raise ValueError("exact(..., batched=True) needs at least one row")
         blocks = []
         for start in range(0, rows, _BLOCK):
             part = [leaf[start : start + _BLOCK] for leaf in leaves]
