@@ -115,16 +115,17 @@ def _finding(accuracy, max_ulp: float | None) -> bool:
 
 def _print(results, against_definition: bool) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from stablenn.precision.report import spell_input, spell_ulp
 
     out = console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("", "max ulp", "p99", "mean", "wrong nan", "flushed", "worst input", "computed", "right"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=True)
     for accuracy in results:
         case = accuracy.worst[0] if accuracy.worst else None
-        table.add_row(
+        cells = (
             f"{accuracy.quantity} {accuracy.dtype}",
             spell_ulp(accuracy),
             f"{accuracy.p99_ulp:.3g}",
@@ -132,20 +133,16 @@ def _print(results, against_definition: bool) -> None:
             str(accuracy.wrong_specials),
             str(accuracy.flushed),
             spell_input(case),
-            "" if case is None else f"{case.actual:.7g}",
-            "" if case is None else f"{case.expected:.7g}",
+            "" if case is None else f"{case.actual:.6g}",
+            "" if case is None else f"{case.expected:.6g}",
         )
+        table.add_row(*map(Text, cells))  # as text: brackets are no markup
     out.print(table, highlight=False)
-    meaning = (
-        "its definition"
-        if against_definition
-        else "its own exact meaning (rounding only: approximations count as meant)"
-    )
+    meaning = "the definition" if against_definition else "its own exact value (approximations count as meant)"
     worst = max(accuracy.max_ulp for accuracy in results)
     wrong = sum(accuracy.wrong_specials for accuracy in results)
     out.print(
-        f"Against {meaning}: at most {worst:.3g} ULP off, {wrong} wrong NaN in "
-        f"{sum(accuracy.count for accuracy in results)} outputs.",
+        f"Against {meaning}: at most {worst:.3g} ULP off, {wrong} wrong NaN.",
         style="bold",
         highlight=False,
     )
