@@ -21,6 +21,7 @@ import numpy as np
 from jax import lax
 
 from stablenn import floats
+from stablenn.cli.arguments import choose, dtype_names, split
 from stablenn.cli.progress import console, progress_bar
 from stablenn.floats import Truth
 from stablenn.precision.accuracy import Reference, draw_inputs
@@ -110,14 +111,18 @@ def verdict(name: str, dtype: str, error: float, bound: float) -> str:
 @click.command()
 @click.option("--stride", default=256, show_default=True, type=click.IntRange(1), help="Floats between two inputs.")
 @click.option("--samples", default=50_000, show_default=True, type=click.IntRange(1), help="Random float64 inputs.")
+@click.option("--ops", default=",".join(FUNCTIONS), help="Functions, separated by commas; all by default.")
+@click.option("--dtypes", default=",".join(PUBLISHED), help="Float dtypes, separated by commas; all by default.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here.")
-def main(stride: int, samples: int, markdown: Path | None) -> None:
+def main(stride: int, samples: int, ops: str, dtypes: str, markdown: Path | None) -> None:
+    names, formats = choose("--ops", split(ops), FUNCTIONS), dtype_names(dtypes)
     device = find_device()
     rows = []
     with progress_bar() as progress:
-        total = len(PUBLISHED) * len(FUNCTIONS)
-        for dtype, published in PUBLISHED.items():
-            for name, fn in FUNCTIONS.items():
+        total = len(formats) * len(names)
+        for dtype in formats:
+            for name in names:
+                fn, published = FUNCTIONS[name], PUBLISHED[dtype]
                 done = len(rows)
                 progress(f"{name} {dtype}", done, total)
                 if dtype == "float32":

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import stablenn
+from benchmarks import render
 from stablenn.interpret import jaxprs
 from stablenn.precision.spec import SPECS, load
 from stablenn.precision.tolerances import find_tolerance
@@ -276,5 +277,4 @@ def test_signatures_are_those_of_the_functions(spec):
 
 
 def test_generated_figures_are_up_to_date():
-    render = pytest.importorskip("benchmarks.render", reason="benchmarks are not part of the wheel")
     assert [path.name for path, text in render.rendered().items() if path.read_text(encoding="utf-8") != text] == []
