@@ -59,9 +59,9 @@ def softmax_cross_entropy(
 @rounded_once("logits", "labels")
 def _softmax_cross_entropy(logits, labels, axis, where):
     if where is not None and jnp.ndim(where) != jnp.ndim(logits):
-        where = jnp.expand_dims(jnp.asarray(where), axis)  # as optax reads a mask without the class axis
+        where = jnp.expand_dims(where, axis)  # as optax reads a mask without the class axis
     logits, labels = jnp.broadcast_arrays(logits, labels)
-    where = None if where is None else jnp.broadcast_to(where, logits.shape)
+    where = None if where is None else jnp.broadcast_to(jnp.asarray(where, bool), logits.shape)
     return _cross_entropy(logits, labels, where, axis)
 
 

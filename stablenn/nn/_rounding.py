@@ -16,7 +16,9 @@ def float_dtype(name: str, **arrays):
         if jnp.issubdtype(jax.dtypes.result_type(value), jnp.complexfloating):
             raise TypeError(f"{name}: {argument} must be real, got {jax.dtypes.result_type(value)}")
     dtype = jnp.result_type(*arrays.values())
-    return dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(dtype, float)
+    if jnp.issubdtype(dtype, jnp.floating):
+        return dtype
+    return jax.eval_shape(jnp.sin, jax.ShapeDtypeStruct((), dtype)).dtype  # as every function of jax.numpy has it
 
 
 def converted(value, dtype) -> jax.Array:

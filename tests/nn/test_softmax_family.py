@@ -40,12 +40,10 @@ def test_the_signature_is_the_peers(name):
 @pytest.mark.parametrize("offset", [0, 1e4])
 def test_value_and_gradient_are_the_formulas(name, dtype, offset):
     x = (np.array([-30, -3.3, -0.7, 0.1, 1.3, 2, 2, 5]) + offset).astype(jnp.dtype(dtype))
-    weights = np.array([3, -1, 4, 1, -5, 9, 2, -6], np.float32)
 
     def scalar(fn):
         return lambda x: fn(x) if name == "logsumexp" else fn(x)[0]
 
-    del weights
     for x64 in {True, dtype == "float64"}:
         with jax.enable_x64(x64):
             value = np.asarray(getattr(nn, name)(x))
@@ -180,7 +178,7 @@ def test_where_leaves_entries_out(mask):
 
 @ALL
 def test_a_mask_with_more_axes_broadcasts_the_input(name):
-    # jax.nn.softmax gives [0.5, 0, 0.5] for the first row here, whatever the input
+    # jax.nn.softmax of jax 0.10.2 and 0.12.0.1 gives [0.5, 0, 0.5] for the first row here, whatever the input
     x, where = jnp.float32([1, 2, 3]), jnp.array([[True, False, True], [True, True, True]])
     result = getattr(nn, name)(x, axis=-1, where=where)
     np.testing.assert_array_equal(result, getattr(nn, name)(jnp.stack([x, x]), axis=-1, where=where))
@@ -241,6 +239,15 @@ def test_an_infinite_logit_has_a_gradient_with_factors_as_without():
 def test_the_tangent_of_an_excluded_entry_is_not_felt():
     a, b = jnp.float32([0, 200]), jnp.float32([1, 0])
     np.testing.assert_array_equal(jax.jvp(lambda a: nn.logsumexp(a, b=b), (a,), (jnp.ones(2),))[1], 1)
+
+
+def test_integers_become_the_floats_of_jax():
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            for dtype in ("int8", "int32", *(["int64"] if x64 else [])):
+                x = jnp.arange(3).astype(dtype)
+                for name in ("softmax", "log_softmax", "logsumexp"):
+                    assert getattr(nn, name)(x).dtype == jnp.sin(x).dtype
 
 
 def test_dtypes_are_promoted():

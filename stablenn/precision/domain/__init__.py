@@ -15,6 +15,9 @@ from stablenn.precision.domain.corners import corner_rows, harsh_rows
 from stablenn.precision.domain.grammar import GRAMMAR, parse_argument
 from stablenn.precision.domain.sampling import draw
 
+# How many combinations of harsh values are tried; exact evaluation has its price.
+_MOST_PAIRS = 4000
+
 
 @dataclasses.dataclass(frozen=True)
 class Domain:
@@ -75,8 +78,8 @@ class Domain:
     def corners(self, *, subnormals: bool = True) -> tuple[np.ndarray, ...]:
         """Rows at which arithmetic changes its character: specials, limits of the format, thresholds.
 
-        Every pair of the harshest values of two arguments occurs, and every corner of each argument next to
-        ordinary values of the others.
+        Every pair of the harshest values of two arguments occurs (of many arguments, a random part), and every corner
+        of each argument next to ordinary values of the others.
         """
         self._require_dtypes()
         rng = np.random.default_rng(0)
@@ -88,6 +91,8 @@ class Domain:
         if len(columns) > 1:
             harsh = [harsh_rows(argument) for argument in self.arguments]
             index = np.indices([len(column) for column in harsh]).reshape(len(harsh), -1)
+            if index.shape[1] > _MOST_PAIRS:
+                index = index[:, rng.choice(index.shape[1], _MOST_PAIRS, replace=False)]
             rows.append([column[i] for column, i in zip(harsh, index, strict=True)])
         return self._finish([np.concatenate(parts) for parts in zip(*rows, strict=True)], subnormals)
 

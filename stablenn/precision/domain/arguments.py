@@ -21,8 +21,8 @@ class DomainError(ValueError):
 class Argument:
     """One argument: its dtype ("float" stands for the dtype that is measured), shape and range.
 
-    `low` and `high` are numbers, or "tiny" and "max" for the ends of the dtype's normal range. Without a range
-    (`low` is None) everything is meant, NaN included; a range from -inf to inf leaves only NaN out.
+    `low` and `high` are numbers, or "tiny", "max" and their negatives for the ends of the dtype's normal range.
+    Without a range (`low` is None) everything is meant, NaN included; a range from -inf to inf leaves only NaN out.
     """
 
     name: str
@@ -65,7 +65,7 @@ def ends_of(argument: Argument) -> tuple[np.ndarray, np.ndarray]:
             raise DomainError(f"no {argument.dtype} lies in '{argument}'")
         return np.asarray(low), np.asarray(high)
     fmt = floats.format_of(argument.dtype)
-    named = {"tiny": fmt.tiny, "max": fmt.max}
+    named = {"tiny": fmt.tiny, "max": fmt.max, "-tiny": -fmt.tiny, "-max": -fmt.max}
     low, high = _bound(argument.low, -math.inf, named), _bound(argument.high, math.inf, named)
     first, last = (int(floats.to_ordinal(cast(end, fmt.dtype))) for end in (low, high))
     # a bound that is no float of this dtype, or an open end, moves inwards

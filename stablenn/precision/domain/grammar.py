@@ -56,7 +56,7 @@ def parse_argument(text: str) -> Argument:
 
 def _number(text: str, name: str, dtype: str) -> Bound:
     text = text.strip()
-    if text in ("tiny", "max"):
+    if text.removeprefix("-") in ("tiny", "max"):
         return text
     try:
         if dtype in INTEGERS and text.lstrip("+-").isdigit():

@@ -66,8 +66,9 @@ def _vector(argument: Argument, size: int, kind: int, rng: np.random.Generator) 
             row[rng.permutation(size)[: rng.integers(1, size)]] = -np.inf
     if row is None or not np.any((row > low) & (row < high)):
         return _draw_scalars(argument, size, rng)
-    inside = np.where(np.isinf(row), row, np.clip(row, low, high))
-    return cast(inside, floats.format_of(argument.dtype).dtype)
+    row = cast(row, floats.format_of(argument.dtype).dtype)
+    outside = np.isfinite(row.astype(np.float64)) & ((row < low) | (row > high))
+    return np.where(outside, _draw_scalars(argument, size, rng), row)
 
 
 def _draw_simplex(argument: Argument, count: int, rng: np.random.Generator) -> np.ndarray:
