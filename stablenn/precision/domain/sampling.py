@@ -68,7 +68,7 @@ def _vector(argument: Argument, size: int, kind: int, rng: np.random.Generator) 
         return _draw_scalars(argument, size, rng)
     row = cast(row, floats.format_of(argument.dtype).dtype)
     outside = np.isfinite(row.astype(np.float64)) & ((row < low) | (row > high))
-    return np.where(outside, _draw_scalars(argument, size, rng), row)
+    return np.where(outside, _draw_scalars(argument, size, rng), row) if outside.any() else row
 
 
 def _draw_simplex(argument: Argument, count: int, rng: np.random.Generator) -> np.ndarray:
