@@ -111,7 +111,7 @@ def conclusion(rows: Sequence[Row]) -> str:
     verdict = "within tolerance" if all(r.within_tolerance for r in ours) else "BEYOND TOLERANCE"
     return (
         f"stablenn: at most {largest:.1f} ULP off, {verdict}. "
-        f"Peers: every digit lost in {len(lost)} of {len(compared)} rows, wrong NaN in {len(nans)}."
+        f"Peers: all digits wrong in {len(lost)} of {len(compared)} rows, NaN in {len(nans)}."
     )
 
 
