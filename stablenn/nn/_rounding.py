@@ -21,6 +21,11 @@ def float_dtype(name: str, **arrays):
     return jax.eval_shape(jnp.sin, jax.ShapeDtypeStruct((), dtype)).dtype  # as every function of jax.numpy has it
 
 
+def at_least_float32(dtype):
+    """The dtype to compute in: float32 for 16-bit formats, also under strict promotion."""
+    return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else dtype
+
+
 def converted(value, dtype) -> jax.Array:
     """`value` in `dtype`; a weak type stays weak where nothing is to be converted, and integers become weak floats."""
     value = jnp.asarray(value)
@@ -44,7 +49,7 @@ def rounded_once(*names: str) -> Callable[[Callable], Callable]:
             bound = signature.bind(*args, **kwargs)
             given = {name: v for name in names if (v := bound.arguments.get(name)) is not None}
             dtype = float_dtype(fn.__name__.lstrip("_"), **given)
-            wide = jnp.promote_types(dtype, jnp.float32) if jnp.finfo(dtype).bits < 32 else dtype
+            wide = at_least_float32(dtype)
             bound.arguments.update({name: converted(value, wide) for name, value in given.items()})
             return jax.tree.map(lambda out: converted(out, dtype), fn(*bound.args, **bound.kwargs))
 

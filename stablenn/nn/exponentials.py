@@ -35,6 +35,7 @@ class _Shifted(NamedTuple):
     error: jax.Array  # what that rounding took away
     exp: jax.Array  # exp(x - maximum) * 2^power, 0 where masked
     rest: jax.Array  # sum of exp(x - maximum), less one maximum
+    undefined: jax.Array  # no finite entry, or several infinities at the top: the shares have no limit
 
 
 def _shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> _Shifted:
@@ -53,9 +54,8 @@ def _shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> _Shifted:
         exp, is_max = jnp.where(where, exp, 0), is_max & where
     ties = jnp.sum(is_max, axis, keepdims=True, dtype=x.dtype) - 1
     rest = jnp.sum(jnp.where(is_max, 0, exp), axis, keepdims=True) * 2.0 ** -scale_of(x.dtype).power + ties
-    # two infinities at the top: their shares have no limit
-    rest = jnp.where((maximum == jnp.inf) & (ties > 0), jnp.nan, rest)
-    return _Shifted(maximum, difference, error, exp, rest)
+    undefined = (maximum == -jnp.inf) | ((maximum == jnp.inf) & (ties > 0))
+    return _Shifted(maximum, difference, error, exp, rest, undefined)
 
 
 def _log1p(rest: jax.Array) -> jax.Array:
@@ -106,12 +106,8 @@ def _softmax_tangent(t: jax.Array, scaled: jax.Array, axis: Axis) -> jax.Array:
 def _scaled_softmax(x, where, axis):
     """softmax(x) * 2^power."""
     shifted = _shift(x, axis, where)
-    # a row without any finite entry is 0/0, unless a mask emptied it
-    empty = shifted.maximum == -jnp.inf
-    if where is None:
-        return jnp.where(empty, jnp.nan, shifted.exp / (1 + shifted.rest))
-    empty &= jnp.any(where, axis, keepdims=True)
-    return jnp.where(where, jnp.where(empty, jnp.nan, shifted.exp / (1 + shifted.rest)), 0)
+    s = jnp.where(shifted.undefined, jnp.nan, shifted.exp / (1 + shifted.rest))
+    return s if where is None else jnp.where(where, s, 0)
 
 
 @_scaled_softmax.defjvp
@@ -205,11 +201,8 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -
 def _log_softmax(x, where, axis):
     shifted = _shift(x, axis, where)
     out = shifted.difference + (shifted.error - _log1p(shifted.rest))
-    empty = shifted.maximum == -jnp.inf
-    if where is None:
-        return jnp.where(empty, jnp.nan, out)
-    empty &= jnp.any(where, axis, keepdims=True)
-    return jnp.where(where, jnp.where(empty, jnp.nan, out), -jnp.inf)
+    out = jnp.where(shifted.undefined, jnp.nan, out)
+    return out if where is None else jnp.where(where, out, -jnp.inf)
 
 
 @_log_softmax.defjvp
@@ -280,14 +273,13 @@ def _logsumexp(a, b, where, axis):
     """(log |sum|, sign), with the reduced axes kept."""
     shifted = _shift(a, axis, _used(b, where))
     if b is None:
-        # several infinities have no shares, but their sum is infinite all the same
-        log_total = jnp.where(shifted.maximum == jnp.inf, 0, _log1p(shifted.rest))
         # XLA's CPU backend may lose the NaNs of a row in its maximum: they are still in the sum
+        log_total = _log1p(shifted.rest)
         empty = (shifted.maximum == -jnp.inf) & ~jnp.isnan(shifted.rest)
         out = jnp.where(empty, -jnp.inf, shifted.maximum + log_total)
         return out, jnp.where(empty, 0, jnp.where(jnp.isnan(out), out, 1))
     total = jnp.sum(_terms(b, where, shifted, axis), axis, keepdims=True)
-    out = shifted.maximum + (jnp.log(jnp.abs(total)) + _exponent(b, where, axis) * _LOG_2)
+    out = shifted.maximum + (jnp.log(jnp.abs(total)) + _exponent(b, where, axis).astype(a.dtype) * _LOG_2)
     empty = (shifted.maximum == -jnp.inf) & ~jnp.isnan(total)
     return jnp.where(empty, -jnp.inf, out), jnp.where(empty, 0, jnp.sign(total))
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from stablenn.nn._rounding import converted, float_dtype
+from stablenn.nn._rounding import at_least_float32, converted, float_dtype
 
 
 def clipped_log(x: ArrayLike, min_value: ArrayLike | None = None) -> jax.Array:
@@ -46,7 +46,7 @@ def clipped_log(x: ArrayLike, min_value: ArrayLike | None = None) -> jax.Array:
       [-13.815511   0.      ]
     """
     dtype = float_dtype("clipped_log", x=x)
-    wide = jnp.promote_types(dtype, jnp.float32)
+    wide = at_least_float32(dtype)
     if min_value is None:
         min_value = jnp.finfo(dtype).tiny
     float_dtype("clipped_log", min_value=min_value)

@@ -106,6 +106,7 @@ def test_long_rows_of_equal_logits(dtype):
         ([-inf] * 3, [nan] * 3, [nan] * 3, -inf),
         ([nan, 0, inf], [nan] * 3, [nan] * 3, nan),
         ([nan, -inf, -inf], [nan] * 3, [nan] * 3, nan),
+        ([nan, inf, inf], [nan] * 3, [nan] * 3, nan),
     ],
 )
 def test_specials(row, softmax, log_softmax, logsumexp):

@@ -61,6 +61,19 @@ def test_the_hessian_is_exact(name):
 
 
 @EVERY
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_strict_promotion_is_no_obstacle(name, dtype):
+    x = jnp.asarray(X, dtype)
+    if name not in ("logsumexp with factors", "softmax_cross_entropy", "sigmoid_binary_cross_entropy"):
+        with jax.numpy_dtype_promotion("strict"):
+            assert FUNCTIONS[name](x).dtype == x.dtype
+            assert jax.grad(lambda v: FUNCTIONS[name](v).sum())(x).dtype == x.dtype
+    elif dtype == "float32":
+        with jax.numpy_dtype_promotion("strict"):
+            assert FUNCTIONS[name](x).dtype == x.dtype
+
+
+@EVERY
 def test_vmap_is_the_loop_over_any_axis(name):
     fn, rows = FUNCTIONS[name], np.stack([X, X + 1])
     expected = np.stack([fn(row) for row in rows])
