@@ -87,6 +87,7 @@ def _cross_entropy_jvp(axis, primals, tangents):
     if not is_zero(labels_t):  # 0 * -inf would be NaN where nobody asked for this derivative
         maximum = jnp.max(logits, axis, keepdims=True, initial=-jnp.inf, where=where)
         ignored = (labels == 0) & (logits == -jnp.inf) & (maximum > -jnp.inf)
+        ignored = ignored if where is None else ignored | ~where
         tangent = tangent - jnp.sum(jnp.where(ignored, 0, log_probabilities) * labels_t, axis, where=where)
     return loss, tangent
 

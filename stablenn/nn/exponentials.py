@@ -97,8 +97,10 @@ def _softmax_tangent(t: jax.Array, scaled: jax.Array, axis: Axis) -> jax.Array:
     """
     top, half = _top(scaled), scale_of(scaled.dtype).half
     others, difference = jnp.where(top, 0, scaled), _off_top(t * half, top, axis)
-    mean = jnp.sum(others * half * difference, axis, keepdims=True)
-    tangent = others * difference - others * half * mean
+    # The barrier keeps XLA from forming half * mean first, which would underflow.
+    halved = jax.lax.optimization_barrier(others * half)
+    mean = jnp.sum(halved * difference, axis, keepdims=True)
+    tangent = others * difference - halved * mean
     return tangent - jnp.where(top, jnp.sum(tangent, axis, keepdims=True), 0)
 
 

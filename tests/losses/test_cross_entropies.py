@@ -198,3 +198,10 @@ def test_wrong_arguments_are_refused_by_name(name):
 def test_an_axis_out_of_range_is_refused():
     with pytest.raises(ValueError, match="out of bounds"):
         losses.softmax_cross_entropy(jnp.ones((2, 3)), jnp.ones((2, 3)), axis=2)
+
+
+def test_masked_labels_have_no_gradient():
+    x, y, where = jnp.float32([1, 2, 3]), jnp.float32([1, 0, 0]), np.array([True, False, True])
+    for jacobian in (jax.jacfwd, jax.jacrev):
+        slope = jacobian(lambda y: losses.softmax_cross_entropy(x, y, where=where))(y)
+        np.testing.assert_allclose(slope, [np.log1p(np.exp(2.0)), 0, np.log1p(np.exp(-2.0))], rtol=1e-6)

@@ -72,6 +72,17 @@ def test_a_confident_answer_keeps_its_relative_accuracy(margin):
         assert error(actual, expected, x) <= 6
 
 
+@pytest.mark.parametrize("row", [[0, 80, 80], [-52, 24, 25]])
+def test_small_shares_beside_two_large_ones_have_tangents_in_both_directions(row):
+    x = np.float32(row)
+    truth = exact(jax.jacfwd(TEXTBOOK["softmax"]), wide=True, dtype="float32")(x)
+    for column, tangent in enumerate(np.eye(3, dtype=np.float32)):
+        forward = jax.jvp(nn.softmax, (x,), (tangent,))[1]
+        (backward,) = jax.vjp(nn.softmax, x)[1](tangent)
+        for slope in (forward, backward):  # the Jacobian is symmetric
+            assert ulp_error(np.asarray(slope), truth[:, column], flush=True).max() <= 8
+
+
 @ALL
 def test_many_entries_that_each_underflow_still_add_up(name):
     x = np.concatenate([[0], np.linspace(-88, -100, 5000)]).astype(np.float32)
