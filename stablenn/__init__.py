@@ -1,8 +1,8 @@
 """stablenn: numerically stable neural-network primitives for JAX, and the means to find out whether yours are.
 
-The kit (`stablenn.nn`, `stablenn.losses`) needs jax, optax and numpy. The laboratory (`exact`, `measure`, the command
-line) needs ``pip install "stablenn[lab]"``. Everything is loaded on first use: ``import stablenn`` itself loads
-nothing, not even jax.
+The kit (`stablenn.nn`, `stablenn.losses`, `stablenn.optim`) needs jax, optax and numpy. The laboratory (`exact`,
+`measure`, `stablenn.testing`, the command line) needs ``pip install "stablenn[lab]"``. Everything is loaded on first
+use: ``import stablenn`` itself loads nothing, not even jax.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ __version__ = "0.1.0.dev0"
 if TYPE_CHECKING:
     from stablenn import losses as losses
     from stablenn import nn as nn
+    from stablenn import optim as optim
+    from stablenn import testing as testing
     from stablenn.floats import ulp as ulp
     from stablenn.floats import ulp_error as ulp_error
     from stablenn.interpret.balls.evaluation import exact as exact
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "nn": "stablenn.nn",
     "losses": "stablenn.losses",
+    "optim": "stablenn.optim",
+    "testing": "stablenn.testing",
     "ulp": "stablenn.floats",
     "ulp_error": "stablenn.floats",
     "exact": "stablenn.interpret.balls.evaluation",

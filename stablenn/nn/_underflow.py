@@ -43,3 +43,13 @@ def scaled_exp(x: jax.Array, error: jax.Array | float = 0.0) -> jax.Array:
     exp = jnp.exp(x + jnp.where(small, scale.shift_high, 0))
     exp = exp + exp * (error + jnp.where(small, scale.shift_low, 0))
     return exp * jnp.where(small, 1, 2.0**scale.power)
+
+
+def times_exp(factor: jax.Array, x: jax.Array, power: int = 0) -> jax.Array:
+    """factor * exp(x) * 2^power, also where exp(x) alone would leave the range: its root is multiplied twice."""
+    scale, half = scale_of(x.dtype), x / 2
+    small = half < scale.threshold
+    exp = jnp.exp(half + jnp.where(small, scale.shift_high, 0))
+    exp = exp + exp * jnp.where(small, scale.shift_low, 0)
+    product = factor * jnp.where(small, 2.0 ** (power - 2 * scale.power), 2.0**power) * exp * exp
+    return jnp.where(exp == 0, 0, product)

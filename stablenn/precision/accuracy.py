@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -24,6 +25,8 @@ Progress = Callable[[int, int], None]
 _WORST = 3
 
 
+# Programs are kept, since laws evaluate the same function on many small batches.
+@functools.lru_cache(maxsize=512)
 def flat(fn: Callable, quantity: str, float_arguments: tuple[int, ...]) -> Callable:
     """`fn`, or its gradient with respect to every float argument, as a function of one row to one flat vector.
 
@@ -36,6 +39,16 @@ def flat(fn: Callable, quantity: str, float_arguments: tuple[int, ...]) -> Calla
     if quantity == "value":
         return lambda *row: ravel(fn(*row))
     return lambda *row: ravel(jax.jacrev(fn, argnums=float_arguments)(*row))
+
+
+@functools.lru_cache(maxsize=512)
+def _exact(fn: Callable, dtype: str, wide: bool) -> Exact:
+    return Exact(fn, dtype=dtype, batched=True, wide=wide)
+
+
+@functools.lru_cache(maxsize=512)
+def _compiled(fn: Callable) -> Callable:
+    return jax.jit(jax.vmap(fn))
 
 
 def draw_inputs(domain: Domain, samples: int, seed: int, *, subnormals: bool, exhaustive: bool = False):
@@ -90,16 +103,17 @@ class Reference:
         positions = domain.float_arguments
         fn = flat(definition, quantity, positions)
         infinite = _rows_with(inputs, positions, np.isinf) & ~_rows_with(inputs, positions, np.isnan)
-        plain = Exact(fn, dtype=fmt.dtype, batched=True, wide=wide)
-        (truth,) = plain.truth(*(_finite_rows(column, infinite) for column in inputs), progress=progress)
+        (truth,) = _exact(fn, fmt.name, wide).truth(
+            *(_finite_rows(column, infinite) for column in inputs), progress=progress
+        )
         if infinite.any():
             rows = tuple(column[infinite] for column in inputs)
             _put(truth, infinite, truth_at_infinity(fn, rows, positions, fmt, wide=wide))
-        for convention in conventions:
-            right, rows = convention.expected(quantity), np.asarray(convention.applies(*inputs))
-            if right is not None and rows.any():
-                _put_stated(truth, rows, right(*(column[rows].astype(np.float64) for column in inputs)))
         with np.errstate(all="ignore"):
+            for convention in conventions:
+                right, rows = convention.expected(quantity), np.asarray(convention.applies(*inputs))
+                if right is not None and rows.any():
+                    _put_stated(truth, rows, right(*(column[rows].astype(np.float64) for column in inputs)))
             sizes = None if scale is None else scale(*(column.astype(np.float64) for column in inputs))
         if sizes is not None:
             sizes = np.asarray(sizes).reshape(truth.nearest.shape)
@@ -108,13 +122,15 @@ class Reference:
     def evaluate(self, fn: Callable, device: jax.Device) -> np.ndarray:
         """`fn`, or its gradient, under jit on `device`, as an array of the shape of the truth."""
         with wide_if_needed(self.dtype), jax.default_device(device):
-            compiled = jax.jit(jax.vmap(flat(fn, self.quantity, self.float_arguments)))
-            return np.asarray(compiled(*self.inputs))
+            return np.asarray(_compiled(flat(fn, self.quantity, self.float_arguments))(*self.inputs))
 
     def judge(self, fn: Callable, device: jax.Device | None = None) -> Accuracy:
         """Evaluate `fn` on `device` and compare it with the truth."""
         device = device or find_device()
-        actual = self.evaluate(fn, device)
+        return self.compare(self.evaluate(fn, device), device)
+
+    def compare(self, actual: np.ndarray, device: jax.Device) -> Accuracy:
+        """How far results that were computed on `device` are from the truth."""
         if actual.shape != self.truth.nearest.shape:
             raise ValueError(
                 f"the function returns {actual.shape[1]} numbers a row, its definition {self.truth.nearest.shape[1]}"
@@ -125,6 +141,7 @@ class Reference:
         known = self.truth.proved
         special = floats.wrong_special(actual, self.truth.nearest) & known
         regular = ulps[known & ~special]
+        judged = ulps * self._share_of_scale()
         return Accuracy(
             quantity=self.quantity,
             dtype=self.dtype,
@@ -133,21 +150,18 @@ class Reference:
             max_ulp=float(regular.max(initial=0.0)),
             mean_ulp=_mean(regular),
             p99_ulp=float(np.quantile(regular, 0.99)) if regular.size else 0.0,
-            max_scaled_ulp=self._scaled(ulps, known & ~special),
+            max_scaled_ulp=None if self.scale is None else float(judged[known & ~special].max(initial=0.0)),
             wrong_specials=int(special.sum()),
             flushed=int((floats.flushed(actual, self.truth.nearest) & known).sum()),
-            worst=self._worst(actual, np.where(known, ulps, -1.0), special),
+            worst=self._worst(actual, np.where(known, judged, -1.0), special),
             binades=self._binades(ulps, known & ~special),
         )
 
-    def _scaled(self, ulps: np.ndarray, counted: np.ndarray) -> float | None:
-        if self.scale is None:
-            return None
-        nearest, scale = (
-            np.nan_to_num(np.abs(v.astype(np.float64)), posinf=0.0) for v in (self.truth.nearest, self.scale)
-        )
-        ratio = floats.ulp(nearest, self.dtype) / floats.ulp(np.maximum(nearest, scale), self.dtype)
-        return float((ulps * ratio)[counted].max(initial=0.0))
+    def _share_of_scale(self) -> np.ndarray:
+        """An ulp of each result as a part of an ulp of its scale, where that is larger."""
+        sizes = (self.truth.nearest, np.zeros(1) if self.scale is None else self.scale)
+        nearest, scale = (np.nan_to_num(np.abs(v.astype(np.float64)), posinf=0.0) for v in sizes)
+        return floats.ulp(nearest, self.dtype) / floats.ulp(np.maximum(nearest, scale), self.dtype)
 
     def _worst(self, actual: np.ndarray, ulps: np.ndarray, special: np.ndarray) -> tuple[Case, ...]:
         """Some rows with a wrong special, then those with the largest errors; each at its worst output."""
@@ -261,10 +275,8 @@ def _put(truth: Truth, rows: np.ndarray, part: Truth) -> None:
 
 
 def _put_stated(truth: Truth, rows: np.ndarray, stated: np.ndarray) -> None:
-    width = truth.nearest.shape[1]
-    keep = np.ma.getmaskarray(stated).reshape(-1, width)
-    stated = np.ma.getdata(stated).reshape(-1, width).astype(truth.nearest.dtype)
     part = truth[rows]
-    _put(
-        truth, rows, Truth(np.where(keep, part.nearest, stated), np.where(keep, part.residual, 0), part.proved | ~keep)
-    )
+    keep = np.ma.getmaskarray(stated).reshape(part.nearest.shape)
+    stated = np.ma.getdata(stated).reshape(part.nearest.shape).astype(part.nearest.dtype)
+    nearest, residual = np.where(keep, part.nearest, stated), np.where(keep, part.residual, 0)
+    _put(truth, rows, Truth(nearest, residual, part.proved | ~keep))

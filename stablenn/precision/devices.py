@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import platform
 
 import jax
@@ -46,8 +47,12 @@ def wide_if_needed(dtype) -> contextlib.AbstractContextManager:
 
 def flushes_subnormals(dtype, device: jax.Device) -> bool:
     """Whether arithmetic on `device` turns subnormals of `dtype` into zeros, on the way in or out."""
-    fmt = floats.format_of(dtype)
-    with wide_if_needed(dtype), jax.default_device(device):
+    return _flushes(floats.format_of(dtype), device)
+
+
+@functools.cache
+def _flushes(fmt: floats.Format, device: jax.Device) -> bool:
+    with wide_if_needed(fmt.dtype), jax.default_device(device):
         halve = jax.jit(lambda x, y: x * y)
         out = halve(np.asarray(fmt.tiny).astype(fmt.dtype), np.asarray(0.5).astype(fmt.dtype))
         back = halve(np.asarray(fmt.tiny / 2).astype(fmt.dtype), np.asarray(2.0).astype(fmt.dtype))

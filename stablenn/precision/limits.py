@@ -8,6 +8,7 @@ where the last disagrees, the limit depends on the path, and NaN is right.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -40,23 +41,33 @@ def truth_at_infinity(
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     along_every_path = (a == c) | (np.isnan(a) & np.isnan(c))
     with np.errstate(all="ignore"):
-        # logarithms have not reached infinity yet, but they are on their way
-        grows = ~same & (b / a > 1.5)
+        # logarithms have not reached infinity yet, nor inverse roots zero, but they are on their way
+        grows, falls = ~same & (b / a > 1.5), ~same & (np.abs(b / a) < 2.0**-20)
     limit = np.where(same & along_every_path, a, np.where(grows, np.copysign(np.inf, a), np.nan))
-    proved = (near.proved & far.proved & apart.proved) & (same | grows)
-    residual = np.where(np.isfinite(limit), near.residual, 0.0)
+    limit = np.where(falls, 0.0, limit)
+    proved = (near.proved & far.proved & apart.proved) & (same | grows | falls)
+    residual = np.where(np.isfinite(limit) & ~falls, near.residual, 0.0)
     return Truth(limit.astype(fmt.dtype), residual, proved)
 
 
 def _approach(fn, inputs, float_arguments, fmt: Format, exponent: int, wide: bool, *, spread: bool) -> Truth:
-    finite, multiples = list(inputs), []
+    finite, multiples, before = list(inputs), [], 0
     for position in float_arguments:
         values = inputs[position].astype(np.float64)
         infinite = np.isinf(values)
         size = math.prod(values.shape[1:])
-        weights = 1 + (np.arange(size) % 64).reshape(values.shape[1:]) / 64 if spread else 1.0
+        weights = 1 + (np.arange(before, before + size) % 64).reshape(values.shape[1:]) / 64 if spread else 1.0
+        before += size
         multiples.append(np.where(infinite, np.sign(values) * weights, 0.0).astype(fmt.dtype))
         finite[position] = np.where(infinite, 0.0, values).astype(inputs[position].dtype)
+    beyond = _moved(fn, float_arguments, fmt, exponent, wide)
+    (truth,) = beyond.truth(tuple(finite), tuple(multiples))
+    return truth
+
+
+@functools.lru_cache(maxsize=512)
+def _moved(fn, float_arguments, fmt: Format, exponent: int, wide: bool) -> Exact:
+    """fn at arguments plus 2^exponent times shifts."""
     # a product of powers of two that the dtype of the trace can hold, staged so that it is evaluated exactly
     step = 15 if fmt.emax < 100 and not wide else 100
     factors = [2.0 ** min(step, exponent - done) for done in range(0, exponent, step)]
@@ -69,5 +80,4 @@ def _approach(fn, inputs, float_arguments, fmt: Format, exponent: int, wide: boo
             row[position] = row[position] + shift
         return fn(*row)
 
-    (truth,) = Exact(beyond, dtype=fmt.dtype, batched=True, wide=wide).truth(tuple(finite), tuple(multiples))
-    return truth
+    return Exact(beyond, dtype=fmt.dtype, batched=True, wide=wide)

@@ -25,7 +25,7 @@ class Case:
     output: int  # position in the flattened output
     actual: float
     expected: float
-    ulps: float
+    ulps: float  # scaled where a scale is stated
 
 
 @dataclasses.dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Domain:
         Every pair of the harshest values of two arguments occurs (of many arguments, a random part), and every corner
         of each argument next to ordinary values of the others.
         """
-        self._require_dtypes()
+        self.require_dtypes()
         rng = np.random.default_rng(0)
         columns = [corner_rows(argument) for argument in self.arguments]
         rows = []
@@ -98,13 +98,13 @@ class Domain:
 
     def sample(self, count: int, seed: int = 0, *, subnormals: bool = True) -> tuple[np.ndarray, ...]:
         """`count` random rows: uniform in ulps along the whole range, and around one; vectors with structure."""
-        self._require_dtypes()
+        self.require_dtypes()
         rng = np.random.default_rng(seed)
         return self._finish([draw(argument, count, rng) for argument in self.arguments], subnormals)
 
     def exhaustive(self, *, subnormals: bool = True) -> tuple[np.ndarray, ...]:
         """Every float of a 16-bit univariate domain (one NaN stands for all of them)."""
-        self._require_dtypes()
+        self.require_dtypes()
         if not self.is_univariate or floats.format_of(self.arguments[0].dtype).bits > 16:
             raise DomainError(
                 f"domain '{self}' cannot be swept; allowed: one scalar argument in bfloat16 or float16, of 16 bits"
@@ -117,7 +117,8 @@ class Domain:
         specials += [math.nan] if argument.low is None else []
         return self._finish([np.concatenate([values, np.array(specials).astype(values.dtype)])], subnormals)
 
-    def _require_dtypes(self) -> None:
+    def require_dtypes(self) -> None:
+        """A DomainError if "float" stands for no dtype yet."""
         if any(argument.dtype == "float" for argument in self.arguments):
             raise DomainError(f"domain '{self}' has no dtype for float yet; call with_dtype first")
 

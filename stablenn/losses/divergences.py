@@ -1,0 +1,152 @@
+"""Kullback-Leibler divergences."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from stablenn.losses._arguments import require_float
+from stablenn.nn._rounding import rounded_once
+from stablenn.nn._shares import Axis, masked
+from stablenn.nn._tangents import instantiate, is_zero
+from stablenn.nn._underflow import scale_of, times_exp
+
+
+@functools.partial(jax.jit, static_argnames="axis")
+def kl_divergence(
+    log_predictions: ArrayLike, targets: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
+) -> jax.Array:
+    r"""Kullback-Leibler divergence of predicted log-probabilities from target probabilities.
+
+    .. math:: D(p \,\|\, q) = \sum_i p_i (\log p_i - \log q_i)
+
+    A target of 0 contributes nothing, even where the prediction is ``-inf``.
+
+    Args:
+      log_predictions: log-probabilities, with shape ``[..., dim]``.
+      targets: probabilities, not negative, broadcast against `log_predictions`.
+      axis: the axis or axes to sum over; None for all.
+      where: elements to include, broadcast against the arguments.
+
+    Returns:
+      The divergence per example, with the broadcast shape without `axis`.
+
+    Raises:
+      TypeError: if `log_predictions` or `targets` are not floating point.
+
+    Accuracy:
+      Max ULP, value / gradient: float64 [4.4] / [1.0], float32 [3.1] / [1.1],
+      float16 [0.5] / [0.5], bfloat16 [0.5] / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from stablenn import losses
+      >>> print(losses.kl_divergence(jnp.array([-1e4, 0.0, -jnp.inf]), jnp.array([0.5, 0.5, 0.0])))
+      4999.3066
+
+    References:
+      Kullback and Leibler, `On Information and Sufficiency <https://www.jstor.org/stable/2236703>`_, 1951.
+    """
+    require_float("kl_divergence", log_predictions=log_predictions, targets=targets)
+    return _kl_divergence(log_predictions, targets, axis, where)
+
+
+@functools.partial(jax.jit, static_argnames="axis")
+def kl_divergence_with_log_targets(
+    log_predictions: ArrayLike, log_targets: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
+) -> jax.Array:
+    r"""Kullback-Leibler divergence of predicted log-probabilities from target log-probabilities.
+
+    .. math:: D(p \,\|\, q) = \sum_i e^{t_i} (t_i - \log q_i), \qquad t_i = \log p_i
+
+    A target of ``-inf`` contributes nothing, even where the prediction is ``-inf``, too. Where
+    :math:`e^{t_i}` alone would be flushed to zero, its product with a large difference is not.
+
+    Args:
+      log_predictions: log-probabilities, with shape ``[..., dim]``.
+      log_targets: log-probabilities, broadcast against `log_predictions`.
+      axis: the axis or axes to sum over; None for all.
+      where: elements to include, broadcast against the arguments.
+
+    Returns:
+      The divergence per example, with the broadcast shape without `axis`.
+
+    Raises:
+      TypeError: if `log_predictions` or `log_targets` are not floating point.
+
+    Accuracy:
+      Max ULP, value / gradient: float64 [4.4] / [4.0], float32 [4.4] / [3.4],
+      float16 [0.5] / [0.5], bfloat16 [0.5] / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from stablenn import losses
+      >>> print(losses.kl_divergence_with_log_targets(jnp.array([-1e4, 0.0, -1.0]), jnp.array([-0.5, -1.0, -jnp.inf])))
+      6064.6357
+
+    References:
+      Kullback and Leibler, `On Information and Sufficiency <https://www.jstor.org/stable/2236703>`_, 1951.
+    """
+    require_float("kl_divergence_with_log_targets", log_predictions=log_predictions, log_targets=log_targets)
+    return _kl_divergence_with_log_targets(log_predictions, log_targets, axis, where)
+
+
+@rounded_once("log_predictions", "targets")
+def _kl_divergence(log_predictions, targets, axis, where):
+    return _divergence(*_broadcast(log_predictions, targets, where), axis)
+
+
+def _broadcast(one, other, where):
+    one, other = jnp.broadcast_arrays(one, other)
+    return one, other, None if where is None else jnp.broadcast_to(jnp.asarray(where, bool), one.shape)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _divergence(q, p, where, axis):
+    """The sum of p (log(p) - q)."""
+    terms = jnp.where((p == 0) & ~jnp.isnan(q), 0, p * (jnp.log(p) - q))
+    return jnp.sum(terms, axis, where=where)
+
+
+@functools.partial(_divergence.defjvp, symbolic_zeros=True)
+def _divergence_jvp(axis, primals, tangents):
+    (q, p, where), (q_t, p_t, _) = primals, tangents
+    tangent = jnp.zeros_like(p)
+    if not is_zero(q_t):
+        tangent -= p * instantiate(q_t)
+    if not is_zero(p_t):  # infinite at p = 0: it is left out where nobody asks for it
+        ignored = (p == 0) & (q == -jnp.inf)
+        tangent += jnp.where(ignored, 0, masked((jnp.log(p) - q) + 1, where)) * instantiate(p_t)
+    return _divergence(q, p, where, axis), jnp.sum(tangent, axis, where=where)
+
+
+@rounded_once("log_predictions", "log_targets")
+def _kl_divergence_with_log_targets(log_predictions, log_targets, axis, where):
+    return _log_divergence(*_broadcast(log_predictions, log_targets, where), axis)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _log_divergence(q, t, where, axis):
+    """The sum of exp(t) (t - q)."""
+    terms = _weighted(t - q, q, t)
+    plain = jnp.sum(terms, axis, where=where)
+    # many terms, each small enough to be flushed to zero, may add up to a number that is not
+    power = scale_of(t.dtype).power
+    scaled = jnp.sum(_weighted(t - q, q, t, power), axis, where=where) * 2.0**-power
+    return jnp.where(jnp.max(jnp.abs(terms), axis, initial=0, where=where) < 2.0 ** (-2 * power), scaled, plain)
+
+
+@_log_divergence.defjvp
+def _log_divergence_jvp(axis, primals, tangents):
+    (q, t, where), (q_t, t_t, _) = primals, tangents
+    tangent = masked(_weighted((t - q) + 1, q, t), where) * t_t - jnp.exp(t) * q_t
+    return _log_divergence(q, t, where, axis), jnp.sum(tangent, axis, where=where)
+
+
+def _weighted(factor, q, t, power=0):
+    """factor * exp(t) * 2^power, where the factor is infinite because q is, or because a difference overflowed."""
+    product = jnp.where(jnp.isinf(q) & (t > -jnp.inf), factor, times_exp(factor, t, power))
+    return jnp.where((t == -jnp.inf) & ~jnp.isnan(q), 0, product)

@@ -1,0 +1,75 @@
+"""What is stated of one function: Spec, and the conventions where a formula has no limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+
+import numpy as np
+
+from stablenn.precision.domain import Domain
+from stablenn.precision.spec.properties import Property
+
+
+@dataclasses.dataclass(frozen=True)
+class Convention:
+    """What is right in rows where the formula has no limit (or, for a gradient, a kink).
+
+    `applies` maps the inputs to a mask of rows; `value` and `gradient` map the (float64) inputs of those rows to
+    what is right there, flattened; where they return a masked array, the formula is right at masked places.
+    """
+
+    reason: str
+    applies: Callable[..., np.ndarray]
+    value: Callable[..., np.ndarray] | None = None
+    gradient: Callable[..., np.ndarray] | None = None
+
+    def expected(self, quantity: str) -> Callable[..., np.ndarray] | None:
+        return self.value if quantity == "value" else self.gradient
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One function of the kit and everything needed to judge it.
+
+    Attributes:
+      name: where it lives, without the package: "nn.softmax".
+      fn: the function.
+      definition: its textbook formula, free of rounded literals.
+      signature: which axes of one row belong together, as for a NumPy gufunc.
+      domain: the arguments of one row.
+      peers: import strings of the functions it replaces, "module:function".
+      conventions: what is right where the formula has no limit.
+      kinks: what the gradient is where it jumps.
+      properties: mathematical statements that laws hold the function to.
+      value_scale, gradient_scale: the size of the largest term that the result is a difference of, where the
+        result itself may cancel; None: the result itself.
+    """
+
+    name: str
+    fn: Callable
+    definition: Callable
+    signature: str
+    domain: Domain
+    peers: tuple[str, ...] = ()
+    conventions: tuple[Convention, ...] = ()
+    kinks: tuple[Convention, ...] = ()
+    properties: tuple[Property, ...] = ()
+    value_scale: Callable[..., np.ndarray] | None = None
+    gradient_scale: Callable[..., np.ndarray] | None = None
+
+    @property
+    def implementation(self) -> str:
+        """The import string of `fn`."""
+        module, _, name = self.name.rpartition(".")
+        return f"stablenn.{module}:{name}"
+
+    def scale(self, quantity: str) -> Callable[..., np.ndarray] | None:
+        return self.value_scale if quantity == "value" else self.gradient_scale
+
+
+def load(path: str) -> Callable:
+    """The function that an import string "module:function" names."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
