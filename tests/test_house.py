@@ -17,6 +17,7 @@ from benchmarks import render
 from stablenn.interpret import jaxprs
 from stablenn.precision.spec import SPECS, load
 from stablenn.precision.tolerances import find_tolerance
+from stablenn.testing import strategies
 
 ROOT = Path(stablenn.__file__).parent
 
@@ -25,6 +26,7 @@ MAY_IMPORT = {
     "floats": set(),
     "nn": {"nn"},
     "losses": {"nn", "losses"},
+    "optim": {"nn", "optim"},
     "interpret": {"floats", "interpret"},
     "precision": set(),
     "precision.domain": {"floats", "precision.domain"},
@@ -33,7 +35,7 @@ MAY_IMPORT = {
     "precision.report": {"floats", "precision.record"},
     "precision.devices": {"floats", "interpret"},
     "precision.limits": {"floats", "interpret"},
-    "precision.spec": {"nn", "losses", "precision.domain"},
+    "precision.spec": {"floats", "nn", "losses", "precision.domain", "precision.spec"},
     "precision.accuracy": {
         *("floats", "interpret"),
         *("precision.devices", "precision.domain", "precision.limits", "precision.record", "precision.spec"),
@@ -42,8 +44,11 @@ MAY_IMPORT = {
         *("", "floats", "precision.accuracy", "precision.devices", "precision.record", "precision.spec"),
         "precision.tolerances",
     },
+    "testing": {"floats", "interpret", "precision", "testing"},
+    "testing.strategies": {"floats", "precision.domain"},
+    "testing.profiles": set(),
     "cli": {"floats", "interpret", "precision", "cli"},
-    "__init__": {"nn", "losses", "floats", "interpret", "precision"},
+    "__init__": {"nn", "losses", "optim", "floats", "interpret", "precision", "testing"},
     "__main__": {"cli"},
 }
 # Where third-party packages of the lab may appear.
@@ -51,8 +56,8 @@ HOMES = {
     "flint": {"interpret.balls"},
     "click": {"cli"},
     "rich": {"cli", "precision.report"},
-    "optax": set(),
-    "hypothesis": set(),
+    "optax": {"optim"},
+    "hypothesis": {"testing.strategies", "testing.profiles", "testing.laws"},
     "pytest": set(),
     "matplotlib": set(),
 }
@@ -118,7 +123,7 @@ def test_packages_of_the_lab_stay_in_their_rooms(name, tree):
 
 
 def test_no_module_bears_the_name_of_a_public_function():
-    public = set(stablenn.__all__) - {"nn", "losses"}
+    public = set(stablenn.__all__) - {"nn", "losses", "optim", "testing"}
     assert {name.rpartition(".")[2] for name, _ in modules()} & public == set()
 
 
@@ -139,6 +144,7 @@ def loaded_after(statement):
     [
         ("import stablenn", ["jax", "numpy", "optax", *LAB]),
         ("import stablenn.nn, stablenn.losses", ["optax", *LAB]),
+        ("import stablenn.optim", LAB),
         ("from stablenn import Domain, Accuracy", ["jax", "optax", *LAB]),
         ("import stablenn.precision.report, stablenn.precision.record", ["jax", "optax", *LAB]),
         ("from stablenn.cli.commands import run; run(['--help'])", ["jax", "optax", "flint"]),
@@ -190,7 +196,15 @@ KIT = [
     for name in dir(module)
     if callable(getattr(module, name)) and not name.startswith("_")
 ]
-FUNCTIONS = [(name, getattr(stablenn, name)) for name in ("exact", "measure")]
+OPTIM = [
+    (f"optim.{name}", getattr(stablenn.optim, name))
+    for name in dir(stablenn.optim)
+    if inspect.isfunction(getattr(stablenn.optim, name))
+]
+STRATEGIES = [
+    (f"testing.strategies.{name}", getattr(strategies, name)) for name in ("arrays", "from_domain", "labels", "masks")
+]
+FUNCTIONS = [(name, getattr(stablenn, name)) for name in ("exact", "measure")] + OPTIM + STRATEGIES
 
 
 @pytest.mark.parametrize(("name", "function"), [pytest.param(*pair, id=pair[0]) for pair in KIT + FUNCTIONS])

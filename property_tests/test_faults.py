@@ -1,0 +1,34 @@
+"""Testing the tester: each law sees the faults planted for it, and is silent on the originals, whatever the seed."""
+
+import dataclasses
+
+import pytest
+from faults import FAULTS
+
+from stablenn.precision.spec import SPECS
+from stablenn.testing.laws import LAWS, LawViolation
+
+LAW = {law.name: law for law in LAWS}
+SPEC = {spec.name: spec for spec in SPECS}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.law}: {fault.name}, {fault.spec}")
+def test_the_law_sees_the_fault(fault):
+    faulty = dataclasses.replace(SPEC[fault.spec], fn=fault.fn)
+    with pytest.raises(LawViolation) as caught:
+        LAW[fault.law].hold(faulty, fault.dtype)
+    assert caught.value.verdict.excess > 1
+    assert fault.spec in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize(
+    ("law", "spec", "dtype"), sorted({(f.law, f.spec, f.dtype) for f in FAULTS if f.law != "lengths"})
+)
+def test_the_law_is_silent_on_the_original(law, spec, dtype, seed):
+    verdict = LAW[law].hold(SPEC[spec], dtype, seed=seed)
+    assert verdict.error <= verdict.allowed
+
+
+def test_every_law_has_a_fault():
+    assert {fault.law for fault in FAULTS} == set(LAW)

@@ -1,0 +1,140 @@
+"""Results are within tolerance of the exact value: in ordinary numbers, beside infinities and NaN, at any length."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from stablenn.precision.accuracy import Reference
+from stablenn.precision.domain import Domain
+from stablenn.precision.record import QUANTITIES, Accuracy
+from stablenn.precision.spec import Spec
+from stablenn.testing import strategies
+from stablenn.testing.laws.past import past_failures
+from stablenn.testing.laws.running import Law, Subject
+from stablenn.testing.laws.verdict import Verdict
+
+_ROWS = 16
+_FEW_ROWS = 2
+
+
+def reference_of(subject: Subject, inputs, quantity: str, definition: Callable | None = None) -> Reference:
+    """The exact value of the Spec's definition, with its conventions and scale."""
+    spec = subject.spec
+    return Reference.of(
+        definition or spec.definition,
+        subject.domain,
+        inputs,
+        subject.dtype,
+        quantity,
+        conventions=subject.conventions,
+        scale=spec.scale(quantity),
+    )
+
+
+def verdict_of(accuracy: Accuracy, allowed: float, note: str = "") -> Verdict:
+    """The worst case of an accuracy."""
+    if not accuracy.worst:
+        return Verdict(accuracy.judged_ulp, allowed)
+    case = accuracy.worst[0]
+    return Verdict(accuracy.judged_ulp, allowed, case.inputs, case.actual, case.expected, note)
+
+
+def _check(subject: Subject, inputs) -> Verdict:
+    accuracy = reference_of(subject, inputs, subject.aspect).judge(subject.spec.fn, subject.device)
+    return verdict_of(accuracy, subject.tolerance(subject.aspect))
+
+
+def _known(subject: Subject):
+    yield subject.domain.corners(subnormals=subject.keeps_subnormals)
+    past = past_failures(subject.spec.name, subject.domain, subnormals=subject.keeps_subnormals)
+    if past is not None:
+        yield past
+
+
+ACCURACY = Law(
+    name="accuracy",
+    statement="value and gradient are within tolerance of the exact value",
+    aspects=lambda spec: QUANTITIES,
+    examples=lambda subject: subject.inputs(_ROWS),
+    check=_check,
+    count=40,
+    known=_known,
+)
+
+SPECIALS = Law(
+    name="specials",
+    statement="infinities and NaN come out exactly where they are right",
+    aspects=lambda spec: QUANTITIES,
+    examples=lambda subject: subject.inputs(_ROWS, finite=False),
+    check=_check,
+    count=20,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """Rows of another length than the Spec's own."""
+
+    quantity: str
+    size: int
+
+    @property
+    def statement(self) -> str:
+        """In words."""
+        return f"{self.quantity} of rows of length {self.size}"
+
+
+def _lengths(spec: Spec) -> tuple[Length, ...]:
+    if "n" not in spec.signature:
+        return ()
+    # an integer argument names one of the entries: there must be one
+    smallest = 0 if len(spec.domain.float_arguments) == len(spec.domain.arguments) else 1
+    sizes = [size for size in strategies.LENGTHS if size >= smallest]
+    return tuple(Length(quantity, size) for size in sizes for quantity in QUANTITIES)
+
+
+def resized(domain: Domain, size: int) -> Domain:
+    """The domain with vectors of length `size`, and integers that name an entry of them."""
+    arguments = [
+        dataclasses.replace(a, shape=(size,) if a.shape else ()) if a.is_float else dataclasses.replace(a, high=size)
+        for a in domain.arguments
+    ]
+    return Domain(tuple(arguments))
+
+
+@functools.lru_cache(maxsize=512)
+def _first_output(fn: Callable) -> Callable:
+    """One output is enough of a long row: all of them would have a Jacobian of 4097^2 entries."""
+    return lambda *row: jnp.ravel(fn(*row))[:1]
+
+
+def _check_length(subject: Subject, inputs) -> Verdict:
+    length, spec = subject.aspect, subject.spec
+    fn, definition = spec.fn, spec.definition
+    many = length.quantity == "gradient" and spec.signature.endswith("(n)")
+    if many:
+        fn, definition = _first_output(fn), _first_output(definition)
+    reference = Reference.of(
+        definition,
+        resized(subject.domain, length.size),
+        inputs,
+        subject.dtype,
+        length.quantity,
+        conventions=() if many else subject.conventions,
+        scale=spec.scale(length.quantity),
+    )
+    return verdict_of(reference.judge(fn, subject.device), subject.tolerance(length.quantity), length.statement)
+
+
+LENGTHS = Law(
+    name="lengths",
+    statement="rows of any length are as accurate",
+    aspects=_lengths,
+    examples=lambda subject: subject.inputs(_FEW_ROWS, domain=resized(subject.domain, subject.aspect.size)),
+    check=_check_length,
+    count=4,
+)

@@ -1,0 +1,95 @@
+"""Leaving entries out by ``where=`` is the same as slicing them away."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+
+import numpy as np
+from hypothesis import strategies as st
+
+from stablenn.floats import Truth
+from stablenn.precision.accuracy import Reference
+from stablenn.precision.record import QUANTITIES
+from stablenn.precision.spec.properties import Masked
+from stablenn.testing.laws.accuracy import resized, verdict_of
+from stablenn.testing.laws.running import Law, Subject
+from stablenn.testing.laws.verdict import Verdict, worst
+from stablenn.testing.strategies import masks
+
+_ROWS = 8
+
+
+@functools.lru_cache(maxsize=256)
+def _masked(fn: Callable) -> Callable:
+    return lambda *row: fn(*row[:-1], where=row[-1])
+
+
+def _sliced(columns, mask: np.ndarray):
+    """Vectors without their masked entries, and integers that name an entry of what is left."""
+    place = np.cumsum(mask) - 1
+    return tuple(column[:, mask] if column.ndim > 1 else place[column].astype(column.dtype) for column in columns)
+
+
+def _named_entries_included(columns, mask: np.ndarray):
+    """Integers that name a masked entry name the first included one instead."""
+    first = int(np.argmax(mask))
+    return tuple(c if c.ndim > 1 else np.where(mask[c], c, first).astype(c.dtype) for c in columns)
+
+
+def _check_quantity(subject: Subject, inputs, mask: np.ndarray, quantity: str) -> Verdict:
+    spec, kept = subject.spec, int(mask.sum())
+    size = len(mask)
+    inputs = _named_entries_included(inputs, mask)
+    slices = _sliced(inputs, mask)
+    positions = subject.domain.float_arguments
+    right = Reference.of(
+        spec.definition,
+        resized(subject.domain, kept),
+        slices,
+        subject.dtype,
+        quantity,
+        conventions=subject.conventions,
+        scale=spec.scale(quantity),
+    )
+    nothing = Truth(np.zeros(0), np.zeros(0), np.zeros(0, bool))
+    masked = (*inputs, np.broadcast_to(mask, (len(inputs[0]), size)))
+    whole = Reference(quantity, subject.dtype, masked, positions, nothing, None)
+    actual = whole.evaluate(_masked(spec.fn), subject.device)
+    outputs = size if spec.signature.endswith("(n)") else 1
+    included = mask if outputs == size else np.ones(1, bool)
+    if quantity == "value":
+        counted, fill = included, subject.aspect.fill
+    else:
+        block = np.outer(included, mask).ravel()
+        counted, fill = np.concatenate([block] * len(positions)), 0.0
+    note = f"{quantity} with where={mask.astype(int).tolist()}"
+    verdict = verdict_of(right.compare(actual[:, counted], subject.device), subject.tolerance(quantity), note)
+    outside = actual[:, ~counted].astype(np.float64)
+    wrong = ~(outside == fill) if fill is not None else np.zeros(outside.shape, bool)
+    if not wrong.any():
+        return verdict
+    row, column = (int(i[0]) for i in np.nonzero(wrong))
+    found = float(outside[row, column])
+    return Verdict(math.inf, 0.0, tuple(c[row] for c in inputs), found, float(fill), f"masked {note}")
+
+
+def _check(subject: Subject, example) -> Verdict:
+    inputs, mask = example
+    return worst(_check_quantity(subject, inputs, mask, quantity) for quantity in QUANTITIES)
+
+
+def _examples(subject: Subject):
+    size = next(a.shape[0] for a in subject.domain.arguments if a.shape)
+    return st.tuples(subject.inputs(_ROWS), masks((size,)))
+
+
+MASKING = Law(
+    name="masking",
+    statement="a mask gives what slicing gives, and no gradient to what it leaves out",
+    aspects=lambda spec: [p for p in spec.properties if isinstance(p, Masked)],
+    examples=_examples,
+    check=_check,
+    count=15,
+)

@@ -1,0 +1,110 @@
+"""Inputs at which functions have failed, ours or their peers: every run of the law of accuracy begins with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from stablenn import floats
+from stablenn.precision.domain import Domain
+
+
+def _row(*first: float, rest: float = 0.0) -> tuple[float, ...]:
+    return (*first, *[rest] * (8 - len(first)))
+
+
+_HOT = _row(1.0)
+_MASK = _row(25.0, 0.0, rest=-np.inf)
+
+# By Spec: rows of arguments. The comment says what went wrong there.
+FAILURES: Mapping[str, tuple[tuple, ...]] = {
+    "nn.sigmoid": (
+        (16.64,),  # s (1 - s) is 0
+        (20.0,),
+        (-88.8,),
+        (36.8,),  # the same in float64
+    ),
+    "nn.log_sigmoid": ((-10.6,), (-1e4,), (16.7,)),  # 8 ulps by the slope; log(sigmoid) is -inf or 0
+    "nn.softplus": ((-10.6,), (16.7,), (-1e4,), (1e4,)),
+    "nn.logit": ((0.5000001,), (0.4999999,), (1e-30,), (-0.0,)),  # the logarithms cancel; -0 is a probability
+    "nn.log1mexp": ((1e-10,), (0.6931472,), (0.69,), (0.7,), (-0.0,)),  # beside the branch at log 2
+    "nn.safe_sqrt": ((0.0,), (1e-5,)),
+    "nn.safe_divide": ((1.0, 0.0), (0.0, 0.0), (1e-20, 1e-20), (1e30, 1e25)),  # y^2 leaves the range
+    "nn.xlogy": ((0.0, 0.0), (0.0, np.inf), (1e-30, 1e-30)),
+    "nn.xlog1py": ((0.0, -1.0), (2.0, 1e-20), (1.0, -0.4)),  # log1p of float64: 128 ulps
+    "nn.logaddexp": (
+        (-np.inf, -np.inf),
+        (1e30, 1e30),  # the share of each is 1 instead of 1/2
+        (60.1, -20.3),
+        (-0.37, -0.21),  # the maximum and the logarithm cancel
+    ),
+    "nn.logsumexp": (
+        (_row(85.4),),  # 50 ulps by the rounding of x - max
+        (_row(rest=-np.inf),),  # NaN gradient
+        (_row(1e4, 9995.0),),
+        (_row(1e8, rest=1e8),),
+        (_row(65504.0, rest=65504.0),),
+    ),
+    "nn.softmax": (
+        (_row(85.4, -0.025),),  # 65 ulps
+        (_row(20.0),),  # the gradient of the confident class is 0
+        (_row(-90.0, -90.0, rest=0.0),),
+        (_row(rest=-np.inf),),
+    ),
+    "nn.log_softmax": ((_row(16.7),), (_row(80.0),), (_row(1e4, 9995.0),), (_MASK,)),  # 0 past a margin of 16.6
+    "nn.norm": (
+        (_row(1e20, 1e20),),  # inf
+        (_row(1e-25, 3e-25),),  # 0
+        (_row(),),  # NaN gradient
+        (_row(300.0, 1.0),),  # inf in float16
+        (_row(np.inf, 1.0),),
+    ),
+    "losses.softmax_cross_entropy": (
+        (_row(25.0), _HOT),  # 0, with a gradient of 0
+        (_MASK, _HOT),  # 0 * -inf
+        (_row(1e4, 9995.0, rest=-1e4), _HOT),
+        (_row(0.0, 88.72285, rest=-np.inf), _row(2.3509887e-38, 1.0)),  # the loss of the sure class was flushed
+        (_row(3e38, -3e38), _row(0.0, 1e-4)),  # a difference overflows
+    ),
+    "losses.softmax_cross_entropy_with_integer_labels": (
+        (_row(1e4, 9995.0, rest=-1e4), 0),  # 2% off
+        (_row(75.0), 0),  # 0
+        (_row(1e8, rest=1e8), 7),
+        (_row(np.inf), 0),  # NaN for a loss of 0
+    ),
+    "losses.sigmoid_binary_cross_entropy": (
+        (np.inf, 1.0),  # NaN for matching infinities
+        (-np.inf, 0.0),
+        (-87.33656, 1.1754944e-38),  # label and probability are equally small
+        (1.0842e-19, 0.0),
+        (-8.472386, 9.1e-12),
+    ),
+    "losses.kl_divergence": (
+        (_row(-0.1, -np.inf, rest=-2.0), _HOT),  # 0 * (log(0) + inf)
+        (_row(-20.0, rest=-1e-9), _row(1e-10, 1.0)),
+    ),
+    "losses.kl_divergence_with_log_targets": (
+        (_row(-1.0, rest=-np.inf), _row(0.0, rest=-np.inf)),  # 0 * (-inf + inf)
+        (_row(rest=-1e7), _row(rest=-100.0)),  # probabilities flushed to zero
+        (_row(-1e30), _row(-90.0)),
+        (_row(-np.inf), _row(-1e6)),  # impossible by prediction, hardly possible in truth
+    ),
+}
+
+
+def past_failures(name: str, domain: Domain, *, subnormals: bool) -> tuple[np.ndarray, ...] | None:
+    """The failures of one Spec as a batch of its domain's dtypes; what overflows there becomes infinite."""
+    rows = FAILURES.get(name)
+    if not rows:
+        return None
+    columns = []
+    for argument, column in zip(domain.arguments, zip(*rows, strict=True), strict=True):
+        with np.errstate(over="ignore"):
+            dtype = floats.format_of(argument.dtype).dtype if argument.is_float else argument.dtype
+            values = np.array(column).astype(dtype)
+        if argument.is_float and not subnormals:
+            tiny = np.abs(values.astype(np.float64)) < floats.format_of(argument.dtype).tiny
+            values = np.where(tiny, np.copysign(np.zeros((), values.dtype), values), values)
+        columns.append(values)
+    return tuple(columns)

@@ -1,0 +1,60 @@
+"""Shapes, dtypes and weak types of results are those that JAX's functions have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import jax
+from hypothesis import strategies as st
+
+from stablenn.interpret.jaxprs import enable_x64
+from stablenn.precision.devices import wide_if_needed
+from stablenn.testing.laws.running import Law, Subject
+from stablenn.testing.laws.verdict import GOOD, Verdict
+
+_BATCHES = ((), (3,), (2, 0), (2, 3))
+
+
+def _complaints(subject: Subject) -> Iterator[str]:
+    fn, arguments = subject.spec.fn, subject.domain.arguments
+    elementwise = not any(argument.shape for argument in arguments)
+    batches = _BATCHES if elementwise else _BATCHES[:1]
+    for batch in batches:
+        given = [jax.ShapeDtypeStruct((*batch, *a.shape), a.dtype) for a in arguments]
+        out = jax.eval_shape(fn, *given)
+        expected = jax.eval_shape(subject.spec.definition, *given).shape
+        if (out.shape, out.dtype, out.weak_type) != (expected, subject.dtype, False):
+            yield f"{given} gives {out}, expected shape {expected} and dtype {subject.dtype}"
+    if elementwise and len(arguments) > 1:
+        shapes = [(3, 1), (4,)]
+        given = [jax.ShapeDtypeStruct(shape, a.dtype) for shape, a in zip(shapes, arguments, strict=True)]
+        if (shape := jax.eval_shape(fn, *given).shape) != (3, 4):
+            yield f"shapes (3, 1) and (4,) give {shape}, expected (3, 4)"
+        scalar = jax.eval_shape(lambda x: fn(x, 0.5), given[0])
+        if scalar.dtype != subject.dtype or scalar.weak_type:
+            yield f"{subject.dtype} beside a Python number gives {scalar}"
+    if elementwise:
+        weak = jax.eval_shape(lambda: fn(*(0.5 for _ in arguments)))
+        if not weak.weak_type:
+            yield f"Python numbers give {weak}, expected a weak type"
+        with enable_x64(True):
+            out = jax.eval_shape(fn, *(jax.ShapeDtypeStruct((), a.dtype) for a in arguments))
+        if out.dtype != subject.dtype:
+            yield f"with x64 the dtype {subject.dtype} becomes {out.dtype}"
+
+
+def _check(subject: Subject, _) -> Verdict:
+    with wide_if_needed(subject.dtype):
+        complaint = next(_complaints(subject), None)
+    return GOOD if complaint is None else Verdict(math.inf, 0.0, note=complaint)
+
+
+TYPES = Law(
+    name="types",
+    statement="shape, dtype and weak type follow from those of the arguments",
+    aspects=lambda spec: ("types",),
+    examples=lambda subject: st.none(),
+    check=_check,
+    count=1,
+)
