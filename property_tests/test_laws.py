@@ -6,8 +6,8 @@ from stablenn.floats import NAMES
 from stablenn.precision.spec import SPECS
 from stablenn.testing.laws import LAWS, LENGTHS, TRANSFORMATIONS
 
-# Each length and each transformation compiles anew: one wide and one narrow format show what there is to see.
-DTYPES = {LENGTHS.name: ("bfloat16", "float32"), TRANSFORMATIONS.name: ("bfloat16", "float32")}
+# Each length and each transformation compiles anew; a narrow format shows sums that are kept in it.
+DTYPES = {LENGTHS.name: ("bfloat16", "float32"), TRANSFORMATIONS.name: ("float32",)}
 
 CASES = [
     pytest.param(law, spec, dtype, id=f"{law.name}-{spec.name}-{dtype}")
