@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from stablenn import nn
 from stablenn.losses._arguments import require_float
 from stablenn.nn._rounding import converted, rounded_once
-from stablenn.nn._shares import Axis, shift
+from stablenn.nn._shares import Axis, log_shares, shift
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._underflow import scale_of, scaled_exp
 from stablenn.nn.logistic import log1p_exp_neg_abs
@@ -70,28 +70,22 @@ def _softmax_cross_entropy(logits, labels, axis, where):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _cross_entropy(logits, labels, where, axis):
-    log_probabilities = nn.log_softmax(logits, axis, where)
-    maximum = jnp.max(logits, axis, keepdims=True, initial=-jnp.inf, where=where)
+    shifted = shift(logits, axis, where)
+    log_probabilities, maximum = log_shares(shifted, where), shifted.maximum
     # A class that cannot be and is not the answer does not count; a row must have a class that can be.
     ignored = (labels == 0) & (log_probabilities == -jnp.inf) & (maximum > -jnp.inf)
     terms = labels * jnp.where(ignored, 0, log_probabilities)
     # Logits so far apart that their difference overflows still have a finite loss if the label is small.
     overflow = (log_probabilities == -jnp.inf) & jnp.isfinite(logits) & jnp.isfinite(maximum)
     terms = jnp.where(overflow, labels * (logits / 2 - maximum / 2) * 2, terms)
-    loss = -jnp.sum(terms, axis, where=where)
-    # A class that is all but certain has a loss that is flushed to zero: the others' may be as small.
-    scaled = _scaled_cross_entropy(logits, log_probabilities, labels, where, axis)
-    power = scale_of(logits.dtype).power
-    return jnp.where((loss < 4.0**-power) & (scaled < 2.0**-power), scaled * 2.0**-power, loss)
-
-
-def _scaled_cross_entropy(logits, log_probabilities, labels, where, axis):
-    """The loss times 2^power, right where it is small."""
-    shifted = shift(logits, axis, where)
-    at_maximum = shifted.difference == 0
-    rest = jnp.sum(jnp.where(at_maximum, 0, shifted.exp), axis, keepdims=True)
-    terms = jnp.where(at_maximum, rest, -log_probabilities * 2.0 ** scale_of(logits.dtype).power)
-    return jnp.sum(jnp.where(labels == 0, 0, labels * terms), axis, where=where)
+    loss = -jnp.sum(terms, axis, keepdims=True, where=where)
+    # The part of a class that is all but certain, label * rest, is flushed to zero; the others' may be as small.
+    scale = scale_of(logits.dtype)
+    sure = jnp.sum(jnp.where(shifted.difference == 0, labels, 0), axis, keepdims=True, where=where)
+    flushed = sure * shifted.scaled_rest
+    is_flushed = (flushed < jnp.finfo(logits.dtype).tiny * 2.0**scale.power) & (shifted.rest < 2.0**-scale.power)
+    loss = jnp.where(is_flushed & (loss < 1), (loss * 2.0**scale.power + flushed) * 2.0**-scale.power, loss)
+    return jnp.squeeze(loss, axis)
 
 
 @functools.partial(_cross_entropy.defjvp, symbolic_zeros=True)

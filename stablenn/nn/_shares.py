@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stablenn.nn._log1p import log1p
 from stablenn.nn._underflow import scale_of, scaled_exp
 
 Axis = int | tuple[int, ...] | None
@@ -30,6 +31,7 @@ class Shifted(NamedTuple):
     difference: jax.Array  # x - maximum, rounded
     error: jax.Array  # what that rounding took away
     exp: jax.Array  # exp(x - maximum) * 2^power, 0 where masked
+    scaled_rest: jax.Array  # sum of exp off the maximum
     rest: jax.Array  # sum of exp(x - maximum), less one maximum
     undefined: jax.Array  # no finite entry, or several infinities at the top: the shares have no limit
 
@@ -49,9 +51,17 @@ def shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> Shifted:
     if where is not None:
         exp, is_max = jnp.where(where, exp, 0), is_max & where
     ties = jnp.sum(is_max, axis, keepdims=True, dtype=x.dtype) - 1
-    rest = jnp.sum(jnp.where(is_max, 0, exp), axis, keepdims=True) * 2.0 ** -scale_of(x.dtype).power + ties
+    scaled_rest = jnp.sum(jnp.where(is_max, 0, exp), axis, keepdims=True)
+    rest = scaled_rest * 2.0 ** -scale_of(x.dtype).power + ties
     undefined = (maximum == -jnp.inf) | ((maximum == jnp.inf) & (ties > 0))
-    return Shifted(maximum, difference, error, exp, rest, undefined)
+    return Shifted(maximum, difference, error, exp, scaled_rest, rest, undefined)
+
+
+def log_shares(shifted: Shifted, where: jax.Array | None) -> jax.Array:
+    """The logarithms of the shares: -inf where masked, NaN where undefined."""
+    out = shifted.difference + (shifted.error - log1p(shifted.rest))
+    out = jnp.where(shifted.undefined, jnp.nan, out)
+    return out if where is None else jnp.where(where, out, -jnp.inf)
 
 
 def _off_top(tangent: jax.Array, top: jax.Array, axis: Axis) -> jax.Array:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import functools
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._log1p import log1p
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._shares import Axis, log_softmax_tangent, masked, scaled_softmax, shift, softmax_tangent, with_mask
+from stablenn.nn._shares import (
+    Axis,
+    log_shares,
+    log_softmax_tangent,
+    masked,
+    scaled_softmax,
+    shift,
+    softmax_tangent,
+    with_mask,
+)
 from stablenn.nn._underflow import scale_of
 
 
@@ -96,10 +103,7 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _log_softmax(x, where, axis):
-    shifted = shift(x, axis, where)
-    out = shifted.difference + (shifted.error - log1p(shifted.rest))
-    out = jnp.where(shifted.undefined, jnp.nan, out)
-    return out if where is None else jnp.where(where, out, -jnp.inf)
+    return log_shares(shift(x, axis, where), where)
 
 
 @_log_softmax.defjvp

@@ -13,7 +13,6 @@ from stablenn.precision.domain import Domain
 from stablenn.precision.record import QUANTITIES, Accuracy
 from stablenn.precision.spec import Spec
 from stablenn.testing import strategies
-from stablenn.testing.laws.past import past_failures
 from stablenn.testing.laws.running import Law, Subject
 from stablenn.testing.laws.verdict import Verdict
 
@@ -50,9 +49,8 @@ def _check(subject: Subject, inputs) -> Verdict:
 
 def _known(subject: Subject):
     yield subject.domain.corners(subnormals=subject.keeps_subnormals)
-    past = past_failures(subject.spec.name, subject.domain, subnormals=subject.keeps_subnormals)
-    if past is not None:
-        yield past
+    if subject.past is not None:
+        yield subject.past
 
 
 ACCURACY = Law(

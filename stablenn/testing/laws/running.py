@@ -12,8 +12,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from stablenn.precision.devices import find_device, flushes_subnormals, platform_name
+from stablenn.precision.record import QUANTITIES
 from stablenn.precision.spec import Spec
 from stablenn.precision.tolerances import find_tolerance
+from stablenn.testing.laws.past import past_failures
 from stablenn.testing.laws.verdict import GOOD, Verdict, reproduction
 from stablenn.testing.profiles import settings_of
 from stablenn.testing.strategies import from_domain
@@ -39,6 +41,12 @@ class Subject:
         return find_device()
 
     @property
+    def quantity(self) -> str:
+        """Whether the aspect is about values or gradients."""
+        named = getattr(self.aspect, "quantity", self.aspect)
+        return named if named in QUANTITIES else "value"
+
+    @property
     def conventions(self):
         return (*self.spec.conventions, *self.spec.kinks)
 
@@ -58,6 +66,11 @@ class Subject:
             allow_infinity=not finite,
             allow_subnormal=self.keeps_subnormals,
         )
+
+    @property
+    def past(self) -> tuple[np.ndarray, ...] | None:
+        """Inputs at which functions of this kind have failed, if any are known."""
+        return past_failures(self.spec.name, self.domain, subnormals=self.keeps_subnormals)
 
     @property
     def keeps_subnormals(self) -> bool:
@@ -131,13 +144,12 @@ class LawViolation(AssertionError):
     def __init__(self, law: Law, subject: Subject, verdict: Verdict):
         self.law, self.subject, self.verdict = law, subject, verdict
         aspect = getattr(subject.aspect, "statement", subject.aspect)
-        quantity = "gradient" if "gradient" in str(subject.aspect) else "value"
         lines = [
             f"{subject.spec.name} in {subject.dtype} breaks the law of {law.name} ({law.statement}): {aspect}",
             f"  error {verdict.error:.4g}, allowed {verdict.allowed:.4g} ULP{verdict.note and '; ' + verdict.note}",
             f"  computed {verdict.computed!r} ({verdict.computed.hex()})",
             f"  right    {verdict.right!r} ({verdict.right.hex()})",
             f"  inputs   {', '.join(str(v) for v in verdict.inputs)}",
-            f"  {reproduction(subject.spec.fn, quantity, verdict.inputs)}",
+            f"  {reproduction(subject.spec.fn, subject.quantity, verdict.inputs)}",
         ]
         super().__init__("\n".join(lines))

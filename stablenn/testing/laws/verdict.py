@@ -42,7 +42,8 @@ def most_above(
 ) -> Verdict:
     """How far, in ULP, any of `larger` exceeds what it should not, `smaller`; leading axes are rows of `inputs`.
 
-    An ulp is that of the larger magnitude of the two, or of `scale` where that is larger still. NaNs are no excess.
+    An ulp is that of the larger magnitude of the two, or of `scale` where that is larger still. NaNs are no excess:
+    the law of accuracy looks at them.
     """
     fmt = floats.format_of(dtype or larger.dtype)
     big, small = (np.asarray(value, np.float64) for value in (larger, smaller))

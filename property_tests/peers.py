@@ -1,0 +1,137 @@
+"""The functions that ours replace, and what is wrong with each: the only reasons for which they may break a law.
+
+Where no version is named, jax 0.10.2 and 0.12.0.1 with optax 0.2.8 behave alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """A peer, the Spec whose laws it is held to, and its defects by what they are defects of.
+
+    `laws` are those that a defect breaks with every seed; the others of the same quantity may be broken, too.
+    """
+
+    path: str
+    spec: str
+    laws: frozenset[str]
+    value: str = ""
+    gradient: str = ""
+    types: str = ""
+
+    @property
+    def defective(self) -> set[str]:
+        return {name for name in ("value", "gradient", "types") if getattr(self, name)}
+
+
+def peer(path: str, spec: str, laws: str, **defects: str) -> Peer:
+    return Peer(path, spec, frozenset(laws.split()), **defects)
+
+
+NO_NAN = "finite where the value is NaN, and so is the function"
+
+PEERS = (
+    peer(
+        "jax.nn:sigmoid",
+        "nn.sigmoid",
+        "accuracy differences",
+        gradient="s (1 - s) loses its digits from x = 5 on and is 0 from 16.64",
+    ),
+    peer("jax.nn:log_sigmoid", "nn.log_sigmoid", "accuracy", gradient="8 ulps: exp(x - log(1 + exp(x)))"),
+    peer("jax.nn:softplus", "nn.softplus", "accuracy", gradient="8 ulps: exp(x - log(1 + exp(x)))"),
+    peer(
+        "jax.scipy.special:logit",
+        "nn.logit",
+        "accuracy specials transformations",
+        value="around p = 1/2 the two logarithms cancel: every digit is wrong",
+        gradient=NO_NAN,
+    ),
+    peer("jax.nn:log1mexp", "nn.log1mexp", "accuracy specials transformations", gradient=NO_NAN),
+    peer("jax.numpy:sqrt", "nn.safe_sqrt", "accuracy specials", gradient="infinite at 0, by another convention"),
+    peer(
+        "jax.numpy:divide",
+        "nn.safe_divide",
+        "accuracy specials",
+        value="infinite or NaN where the divisor is 0, by another convention",
+        gradient="the same",
+    ),
+    peer(
+        "jax.numpy:logaddexp",
+        "nn.logaddexp",
+        "accuracy specials",
+        gradient="the share of each of two equal large numbers is 1, not 1/2; NaN where both are -inf",
+    ),
+    peer(
+        "jax.scipy.special:xlogy",
+        "nn.xlogy",
+        "accuracy specials transformations",
+        gradient=f"NaN at (0, 0); {NO_NAN}",
+    ),
+    peer("jax.scipy.special:xlog1py", "nn.xlog1py", "accuracy specials", gradient=f"NaN at (0, -1); {NO_NAN}"),
+    peer(
+        "jax.scipy.special:logsumexp",
+        "nn.logsumexp",
+        "accuracy specials lengths differences masking",
+        gradient="65 ulps by the rounding of x - max; NaN where all entries are -inf",
+    ),
+    peer(
+        "jax.nn:softmax",
+        "nn.softmax",
+        "accuracy specials lengths differences relations masking",
+        value="65 ulps by the rounding of x - max; entries are flushed one by one",
+        gradient="s (1 - s) is 0 where an entry is sure",
+    ),
+    peer(
+        "jax.nn:log_softmax",
+        "nn.log_softmax",
+        "accuracy specials lengths differences relations normalisation masking",
+        value="0 past a margin of 16.6",
+        gradient="1 - s is 0 there, and s is 65 ulps off",
+    ),
+    peer(
+        "jax.numpy.linalg:norm",
+        "nn.norm",
+        "accuracy specials lengths differences relations bounds",
+        value="squares overflow from 1e19 on, and vanish below 1e-23",
+        gradient="NaN at 0, infinite or zero where the value is",
+    ),
+    peer(
+        "optax.losses:softmax_cross_entropy",
+        "losses.softmax_cross_entropy",
+        "accuracy specials lengths masking",
+        value="0 past a margin of 16.6; NaN for an impossible class with the label 0",
+        gradient="1 - s is 0 past a margin of 16.6; NaN as above",
+    ),
+    peer(
+        "optax.losses:softmax_cross_entropy_with_integer_labels",
+        "losses.softmax_cross_entropy_with_integer_labels",
+        "accuracy specials lengths relations identities convexity masking",
+        value="log(sum) + max - logit: 0 for a sure answer, 2% off at logits of 1e4, every digit at 1e8",
+        gradient="65 ulps by the rounding of x - max, and 1 - s is 0 for a sure answer",
+    ),
+    peer(
+        "optax.losses:sigmoid_binary_cross_entropy",
+        "losses.sigmoid_binary_cross_entropy",
+        "accuracy specials differences types",
+        value="NaN for infinite logits that agree; 3533 ulps where label and probability are both near 1e-38",
+        gradient="0 or without digits where sigmoid(x) - y cancels",
+        types="Python numbers are refused",
+    ),
+    peer(
+        "optax.losses:kl_divergence",
+        "losses.kl_divergence",
+        "accuracy specials lengths transformations masking",
+        value="NaN for an impossible class with the target 0",
+        gradient="NaN at a target of 0",
+    ),
+    peer(
+        "optax.losses:kl_divergence_with_log_targets",
+        "losses.kl_divergence_with_log_targets",
+        "accuracy specials relations masking",
+        value="NaN for log-targets of -inf; exp(t) is flushed even where its product with t - q is a normal number",
+        gradient="the same",
+    ),
+)
