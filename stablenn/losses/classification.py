@@ -184,9 +184,12 @@ def _integer_cross_entropy(logits, labels, where):
     classes = logits.shape[-1]
     is_label = labels[..., None] == jnp.arange(classes, dtype=labels.dtype)
     loss = -jnp.sum(jnp.where(is_label, nn.log_softmax(logits, where=where), 0), -1)
-    # a factor, not a constant: the gradient is NaN as well
-    loss = loss * jnp.where((labels < 0) | (labels >= classes), jnp.nan, 1)
-    return loss if where is None else jnp.where(jnp.any(where, -1), loss, 0)
+    wrong = (labels < 0) | (labels >= classes)
+    if where is not None:
+        included = jnp.any(where, -1)
+        loss, wrong = jnp.where(included, loss, 0), wrong & included
+    # a product with the logits, not a constant: the gradient is NaN as well
+    return loss + jnp.where(wrong, jnp.nan, 0) * jnp.sum(jnp.where(wrong[..., None], logits, 0), -1)
 
 
 @jax.jit

@@ -172,23 +172,23 @@ def _softplus_jvp(primals, tangents):
 
 
 @jax.jit
-@rounded_once("p")
-def logit(p: ArrayLike) -> jax.Array:
+@rounded_once("x")
+def logit(x: ArrayLike) -> jax.Array:
     r"""Logarithm of the odds, the inverse of the logistic sigmoid.
 
-    .. math:: \mathrm{logit}(p) = \log \frac{p}{1 - p}
+    .. math:: \mathrm{logit}(x) = \log \frac{x}{1 - x}
 
-    With q the smaller of p and 1 - p it is computed as :math:`\pm\mathrm{log1p}((1 - 2q) / q)`, which keeps the
-    relative accuracy around p = 1/2, where both logarithms nearly cancel.
+    With q the smaller of x and 1 - x it is computed as :math:`\pm\mathrm{log1p}((1 - 2q) / q)`, which keeps the
+    relative accuracy around x = 1/2, where both logarithms nearly cancel.
 
     Args:
-      p: probabilities, of any shape, real; 0 gives ``-inf``, 1 gives ``inf``, anything outside gives NaN.
+      x: probabilities, of any shape, real; 0 gives ``-inf``, 1 gives ``inf``, anything outside gives NaN.
 
     Returns:
-      An array of the shape of `p`, and of its dtype (the default float dtype for integers).
+      An array of the shape of `x`, and of its dtype (the default float dtype for integers).
 
     Raises:
-      TypeError: if `p` is complex.
+      TypeError: if `x` is complex.
 
     Accuracy:
       Max ULP, value / gradient: float64 1.4 / 1.8, float32 1.5 / 1.9,
@@ -200,7 +200,7 @@ def logit(p: ArrayLike) -> jax.Array:
       >>> print(nn.logit(jnp.array([0.0, 0.5, 0.50000006, 1.0])))
       [         -inf 0.0000000e+00 2.3841858e-07           inf]
     """
-    return _logit(p)
+    return _logit(x)
 
 
 @jax.custom_jvp

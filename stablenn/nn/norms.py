@@ -48,10 +48,10 @@ def norm(x: ArrayLike, ord: int | float | str | None = None, axis: Axis = None, 
       >>> print(nn.norm(jnp.array([3e30, 4e30])), jax.grad(nn.norm)(jnp.zeros(2)))
       5e+30 [0. 0.]
     """
+    float_dtype("norm", x=x)
     axes = _axes(axis, np.ndim(x))
     if ord is None or (ord == 2 and len(axes) == 1) or (ord == "fro" and len(axes) == 2):
         return _euclidean(x, axes, keepdims)
-    float_dtype("norm", x=x)
     return jnp.linalg.norm(x, ord, axis, keepdims)
 
 

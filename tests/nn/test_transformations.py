@@ -24,6 +24,18 @@ FUNCTIONS = {
     "clipped_log": lambda x: nn.clipped_log(x, 0.5),
     "softmax_cross_entropy": lambda x: losses.softmax_cross_entropy(x, LABELS),
     "sigmoid_binary_cross_entropy": lambda x: losses.sigmoid_binary_cross_entropy(x, LABELS),
+    "softplus": nn.softplus,
+    "logit": lambda x: nn.logit(x / 2),
+    "log1mexp": nn.log1mexp,
+    "logaddexp": lambda x: nn.logaddexp(x, LABELS),
+    "xlogy": lambda x: nn.xlogy(x, x),
+    "xlog1py": lambda x: nn.xlog1py(LABELS, x),
+    "norm": nn.norm,
+    "safe_sqrt": nn.safe_sqrt,
+    "safe_divide": lambda x: nn.safe_divide(LABELS, x),
+    "integer_labels": lambda x: losses.softmax_cross_entropy_with_integer_labels(x, 1),
+    "kl_divergence": lambda x: losses.kl_divergence(-x, LABELS),
+    "kl_divergence_with_log_targets": lambda x: losses.kl_divergence_with_log_targets(-LABELS, -x),
 }
 TEXTBOOK = {
     "softmax": lambda x: jnp.exp(x) / jnp.sum(jnp.exp(x)),
@@ -37,6 +49,23 @@ TEXTBOOK = {
     "sigmoid_binary_cross_entropy": lambda x: (
         LABELS * jnp.log(1 + jnp.exp(-x)) + (1 - LABELS) * jnp.log(1 + jnp.exp(x))
     ),
+    "softplus": lambda x: jnp.log(1 + jnp.exp(x)),
+    "logit": lambda x: jnp.log(x / 2) - jnp.log(1 - x / 2),
+    "log1mexp": lambda x: jnp.log(1 - jnp.exp(-x)),
+    "logaddexp": lambda x: jnp.log(jnp.exp(x) + jnp.exp(LABELS)),
+    "xlogy": lambda x: x * jnp.log(x),
+    "xlog1py": lambda x: LABELS * jnp.log(1 + x),
+    "norm": lambda x: jnp.sqrt(jnp.sum(x * x)),
+    "safe_sqrt": jnp.sqrt,
+    "safe_divide": lambda x: LABELS / x,
+    "integer_labels": lambda x: jnp.log(jnp.sum(jnp.exp(x))) - x[1],
+    "kl_divergence": lambda x: jnp.sum(LABELS * (jnp.log(LABELS) + x)),
+    "kl_divergence_with_log_targets": lambda x: jnp.sum(jnp.exp(-x) * (LABELS - x)),
+}
+# Those that close over an array in float32.
+WITH_LABELS = {
+    *("logsumexp with factors", "softmax_cross_entropy", "sigmoid_binary_cross_entropy", "logaddexp", "xlog1py"),
+    *("safe_divide", "kl_divergence", "kl_divergence_with_log_targets"),
 }
 EVERY = pytest.mark.parametrize("name", FUNCTIONS)
 X = np.float32([0.25, 1.5, 0.75])
@@ -64,7 +93,7 @@ def test_the_hessian_is_exact(name):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_strict_promotion_is_no_obstacle(name, dtype):
     x = jnp.asarray(X, dtype)
-    if name not in ("logsumexp with factors", "softmax_cross_entropy", "sigmoid_binary_cross_entropy"):
+    if name not in WITH_LABELS:
         with jax.numpy_dtype_promotion("strict"):
             assert FUNCTIONS[name](x).dtype == x.dtype
             assert jax.grad(lambda v: FUNCTIONS[name](v).sum())(x).dtype == x.dtype

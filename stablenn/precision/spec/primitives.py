@@ -108,9 +108,9 @@ _UNIVARIATE = (
     Spec(
         name="nn.logit",
         fn=nn.logit,
-        definition=lambda p: jnp.log(p) - jnp.log(1 - p),
+        definition=lambda x: jnp.log(x) - jnp.log(1 - x),
         signature="()->()",
-        domain=Domain.parse("p: float"),
+        domain=Domain.parse("x: float"),
         peers=("jax.scipy.special:logit",),
         conventions=(
             Convention(
@@ -126,7 +126,7 @@ _UNIVARIATE = (
         ),
         properties=(
             Monotone("logit rises"),
-            Relation("logit(1 - p) = -logit(p)", reflected(complement=(0,)), lambda out, _, p: -out),
+            Relation("logit(1 - x) = -logit(x)", reflected(complement=(0,)), lambda out, _, x: -out),
         ),
     ),
     Spec(

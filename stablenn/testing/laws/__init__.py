@@ -1,6 +1,7 @@
 """The laws, stated once for all Specs."""
 
-from stablenn.testing.laws.accuracy import ACCURACY, LENGTHS, SPECIALS
+from stablenn.testing.laws.accuracy import ACCURACY as ACCURACY
+from stablenn.testing.laws.accuracy import LENGTHS, SPECIALS
 from stablenn.testing.laws.differences import DIFFERENCES
 from stablenn.testing.laws.masking import MASKING
 from stablenn.testing.laws.order import BOUNDS, CONVEXITY, MONOTONICITY, NORMALISATION
