@@ -78,4 +78,7 @@ def reproduction(fn, quantity: str, inputs: tuple[np.ndarray, ...]) -> str:
     if quantity == "gradient":
         wanted = tuple(i for i, v in enumerate(inputs) if floats.is_float(np.asarray(v).dtype))
         call = call.replace("fn(", f"jax.jacrev(fn, {wanted})(", 1)
-    return f"import jax, jax.numpy as jnp, numpy as np; from {fn.__module__} import {name} as fn; print({call})"
+    wide = any(np.asarray(v).dtype == np.float64 for v in inputs)
+    x64 = "jax.config.update('jax_enable_x64', True); " if wide else ""
+    imports = "import jax, jax.numpy as jnp, numpy as np; "
+    return f"{imports}{x64}from {fn.__module__} import {name} as fn; print({call})"
