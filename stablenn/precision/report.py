@@ -13,6 +13,8 @@ from stablenn.precision.record import Accuracy, Case, Record, Run
 
 _ALL = "all"  # every digit is wrong
 _PAIR = 13  # width of "ours | peer"
+_FIXED = 51  # of a row, all but the function's name and the worst input
+_NARROW = 8  # a worst input in less room says nothing
 _SHORT = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "float64": "f64"}
 
 
@@ -123,17 +125,21 @@ def print_table(run: Run, top: int, console) -> None:
     rows = rows_of(run.records)
     shown = rows[:top]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("function", no_wrap=True, min_width=max(len(row.function) for row in shown))
-    table.add_column("type", no_wrap=True, min_width=4)
-    for name in ("value", "gradient"):
-        table.add_column(f"{name}\nours | peer", justify="center", no_wrap=True, min_width=_PAIR)
+    name = min(max(len(row.function) for row in shown), console.width - _FIXED)
+    room = console.width - _FIXED - name
+    table.add_column("function", no_wrap=True)
+    table.add_column("type", no_wrap=True)
+    for quantity in ("value", "gradient"):
+        table.add_column(f"{quantity}\nours | peer", justify="center", no_wrap=True, min_width=_PAIR)
     table.add_column("wrong nan\nours | peer", justify="center", no_wrap=True, min_width=11)
-    table.add_column("worst input", no_wrap=True, overflow="ellipsis")
+    if room >= _NARROW:
+        table.add_column("worst input", no_wrap=True)
     for row in shown:
         cells = [_pair(row.ours.get(q), row.peer.get(q)) for q in ("value", "gradient")]
         nans = [_wrong(side) for side in (row.ours, row.peer)]
         specials = Text.assemble((nans[0], "bold red" if nans[0] != "0" else "green"), f" | {nans[1]}")
-        table.add_row(row.function, _SHORT[row.dtype], *cells, specials, Text(spell_input(row.worst)))
+        worst = [Text(_cut(spell_input(row.worst), room))] if room >= _NARROW else []
+        table.add_row(_cut(row.function, name), _SHORT[row.dtype], *cells, specials, *worst)
     console.print(_headline(run), style="dim", highlight=False)
     console.print(table)
     if len(rows) > top:
@@ -142,6 +148,10 @@ def print_table(run: Run, top: int, console) -> None:
     for line in legend():
         console.print(line, style="dim", highlight=False, markup=False)
     console.print(conclusion(rows), style="bold", highlight=False, markup=False)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _headline(run: Run) -> str:
