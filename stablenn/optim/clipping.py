@@ -8,7 +8,6 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from stablenn.nn._rounding import at_least_float32, converted
 from stablenn.nn._scaling import power_of_two
 from stablenn.nn.zeros import safe_divide, safe_sqrt
 
@@ -59,14 +58,14 @@ def clip_by_global_norm(max_norm: ArrayLike) -> optax.GradientTransformation:
     therefore belongs around this transformation.
 
     Args:
-      max_norm: the largest global norm to pass, a scalar, not negative.
+      max_norm: the largest global norm to pass, a real scalar, not negative.
 
     Returns:
       An `optax.GradientTransformation` without state.
 
     Raises:
-      ValueError: if `max_norm` is no scalar, or negative, or NaN (a traced one is not checked: a negative one turns
-        the direction round).
+      ValueError: if `max_norm` is no real scalar, or negative, or NaN (of a traced one only the shape is checked: a
+        negative one turns the direction round).
 
     Accuracy:
       Within 4 ULP of the exact result (float32 and float64), correctly rounded in 16 bits (x86-64).
@@ -83,10 +82,8 @@ def clip_by_global_norm(max_norm: ArrayLike) -> optax.GradientTransformation:
       Pascanu et al., `On the difficulty of training recurrent neural networks <https://arxiv.org/abs/1211.5063>`_,
       2012.
     """
-    if np.ndim(max_norm):
-        raise ValueError(f"clip_by_global_norm: max_norm must be a scalar, got shape {np.shape(max_norm)}")
-    if not isinstance(max_norm, jax.core.Tracer) and not np.asarray(max_norm) >= 0:
-        raise ValueError(f"clip_by_global_norm: max_norm must not be negative, got {max_norm}")
+    if np.ndim(max_norm) or not (isinstance(max_norm, jax.core.Tracer) or _is_bound(np.asarray(max_norm))):
+        raise ValueError(f"clip_by_global_norm: max_norm must be a real scalar and not negative, got {max_norm!r}")
 
     def update(updates, state, params=None):
         del params
@@ -94,22 +91,33 @@ def clip_by_global_norm(max_norm: ArrayLike) -> optax.GradientTransformation:
         if not leaves:
             return updates, state
         size, scale = _scaled_norm(leaves)
-        bound = jnp.asarray(max_norm, size.dtype)
+        with np.errstate(over="ignore"):  # a bound beyond the range is infinite
+            bound = jnp.asarray(max_norm, size.dtype)
         within = size <= bound / scale
-        # the factor that is applied is bound / (size * scale): in two steps where it is not a normal number
-        ratio = bound / jnp.where(size == 0, 1, size)
-        once = ratio / scale >= jnp.finfo(size.dtype).tiny
-        first, second = jnp.where(once, 1, 1 / scale), jnp.where(once, ratio / scale, ratio)
+        # Where nothing is clipped every factor is 1, so that no inf * 0 comes into derivatives.
+        ratio = jnp.where(within, 1, bound / scale) / jnp.where(within, 1, size)
+        # A ratio that is no normal number is applied step by step: none of the steps is below the result.
+        once = ratio >= jnp.finfo(size.dtype).tiny
+        first, second = jnp.where(once, ratio, 1 / scale), jnp.where(once, 1, bound)
+        last = jnp.where(once, 1, size)
 
         def clip(leaf):
             if not _counts(leaf):
                 return leaf
-            clipped = jnp.asarray(leaf, jnp.promote_types(leaf.dtype, size.dtype)) * first * second
-            return jnp.where(within, leaf, clipped.astype(leaf.dtype))
+            leaf = jnp.asarray(leaf)
+            parts = (leaf.real, leaf.imag) if jnp.iscomplexobj(leaf) else (leaf,)
+            parts = [(part.astype(size.dtype) * first * second / last).astype(part.dtype) for part in parts]
+            clipped = jnp.where(within, leaf, jax.lax.complex(*parts) if len(parts) == 2 else parts[0])
+            return leaf.at[...].set(clipped) if leaf.weak_type else clipped
 
         return jax.tree.map(clip, updates), state
 
     return optax.GradientTransformation(optax.init_empty_state, update)
+
+
+def _is_bound(value: np.ndarray) -> bool:
+    real = any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.floating, jnp.integer, np.bool_))
+    return real and bool(value >= 0)
 
 
 def _counts(leaf) -> bool:
@@ -120,8 +128,9 @@ def _counted(updates) -> list[jax.Array]:
     """The leaves that have a size, as real arrays of one dtype, float32 at least."""
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(updates) if getattr(leaf, "size", 1) and _counts(leaf)]
     real = [jnp.stack([leaf.real, leaf.imag]) if jnp.iscomplexobj(leaf) else leaf for leaf in leaves]
-    wide = at_least_float32(jnp.result_type(*{leaf.dtype for leaf in real})) if real else None
-    return [converted(leaf, wide) for leaf in real]
+    # not by promotion, which strict JAX refuses to mixed trees
+    wide = jnp.float64 if any(jnp.finfo(leaf.dtype).bits > 32 for leaf in real) else jnp.float32
+    return [leaf.astype(wide) for leaf in real]
 
 
 @jax.custom_jvp
@@ -136,7 +145,7 @@ def _norm_jvp(primals, tangents):
     size, scale = _scaled_norm(leaves)
     inverse = safe_divide(1.0, size)
     along = [jnp.sum(x * (1 / scale) * inverse * t) for x, t in zip(leaves, leaves_t, strict=True)]
-    return size * scale, jnp.sum(jnp.stack(along))
+    return _norm(leaves), jnp.sum(jnp.stack(along))
 
 
 def _scaled_norm(leaves: list[jax.Array]) -> tuple[jax.Array, jax.Array]:

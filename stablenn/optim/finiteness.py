@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 _ON_LIMIT = ("hold", "reset_state", "accept")
@@ -54,8 +55,9 @@ def skip_nonfinite(
       An `optax.GradientTransformationExtraArgs` with a `SkipNonfiniteState`.
 
     Raises:
-      TypeError: if `inner` is no gradient transformation.
-      ValueError: if `max_consecutive` is negative, or `on_limit` unknown.
+      TypeError: if `inner` is no gradient transformation, or `max_consecutive` neither an int nor None.
+      ValueError: if `max_consecutive` is negative, or `on_limit` unknown; from `update` if `on_limit` is "reset_state"
+        and it is given no `params`.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -69,8 +71,11 @@ def skip_nonfinite(
     """
     if not (hasattr(inner, "init") and hasattr(inner, "update")):
         raise TypeError(f"skip_nonfinite: inner must be a gradient transformation, got {type(inner).__name__}")
-    if max_consecutive is not None and max_consecutive < 0:
-        raise ValueError(f"skip_nonfinite: max_consecutive must not be negative, got {max_consecutive}")
+    if max_consecutive is not None:
+        if isinstance(max_consecutive, bool) or not isinstance(max_consecutive, int | np.integer):
+            raise TypeError(f"skip_nonfinite: max_consecutive must be an int or None, got {max_consecutive!r}")
+        if max_consecutive < 0:
+            raise ValueError(f"skip_nonfinite: max_consecutive must not be negative, got {max_consecutive}")
     if on_limit not in _ON_LIMIT:
         raise ValueError(f"skip_nonfinite: on_limit must be one of {', '.join(_ON_LIMIT)}; got {on_limit!r}")
     inner = optax.with_extra_args_support(inner)

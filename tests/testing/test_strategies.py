@@ -1,8 +1,5 @@
 """The strategies reach what they promise, and nothing outside of what was asked for."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +7,6 @@ from hypothesis import strategies as st
 
 from stablenn import floats
 from stablenn.precision.domain import Domain, DomainError
-from stablenn.testing.profiles import PROFILES, settings_of
 from stablenn.testing.strategies import LENGTHS, SHAPES, arrays, from_domain, labels, masks
 
 DTYPES = floats.NAMES
@@ -185,25 +181,3 @@ def test_they_work_with_strategies_of_hypothesis():
         assert data.draw(arrays("float16", (size,))).shape == (size,)
 
     interactive()
-
-
-def test_profiles_scale_what_a_law_asks_for():
-    assert set(PROFILES) == {"stablenn-dev", "stablenn-ci", "stablenn-nightly"}
-    assert [settings_of(10, name).max_examples for name in PROFILES] == [10, 50, 500]
-    assert [settings_of(10, name).derandomize for name in PROFILES] == [True, True, False]
-    assert settings_of(10).max_examples == 10
-    assert settings.get_profile("stablenn-ci").max_examples == 500
-
-
-def test_loading_the_laws_touches_nobodys_settings():
-    code = """
-from hypothesis import settings
-before = settings.get_current_profile_name(), settings.default
-import stablenn.testing.laws
-assert before == (settings.get_current_profile_name(), settings.default)
-settings.load_profile("stablenn-ci")
-from stablenn.testing.profiles import settings_of
-print(settings_of(10).max_examples)
-"""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (result.stdout, result.returncode) == ("50\n", 0), result.stderr
