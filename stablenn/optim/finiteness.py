@@ -37,9 +37,9 @@ def skip_nonfinite(
     """Leave out every step that is not finite.
 
     A step counts as not finite if a gradient, an update of `inner`, an entry of its new state, or the extra argument
-    ``value`` (the loss), where it is given, is infinite or NaN. Then the updates are -0.0, which
-    `optax.apply_updates` adds without changing any parameter, and the state of `inner` stays as it was: the next
-    steps are those that would have followed without this one.
+    ``value`` (the loss), where it is given, is infinite or NaN; infinities that the state held before do not count.
+    Then the updates are -0.0, which `optax.apply_updates` adds without changing any parameter, and the state of
+    `inner` stays as it was: the next steps are those that would have followed without this one.
 
     Unlike `optax.apply_if_finite` it looks at what comes out of `inner` and at the loss too, and does not write NaN
     after a limit unless it is told to.
@@ -86,7 +86,9 @@ def skip_nonfinite(
 
     def update(updates, state, params=None, **extra_args):
         proposed, inner_state = inner.update(updates, state.inner_state, params, **extra_args)
-        finite = _all_finite((updates, proposed, inner_state, extra_args.get("value")))
+        # an infinity that was there before (a best loss so far) is no sign of a bad step
+        fresh = jax.tree.map(_without_old_infinities, inner_state, state.inner_state)
+        finite = _all_finite((updates, proposed, fresh, extra_args.get("value")))
         if axis_name is not None:
             finite = jax.lax.pmin(finite.astype(jnp.int32), axis_name) == 1
         consecutive = jnp.where(finite, 0, optax.safe_increment(state.consecutive_nonfinite))
@@ -109,6 +111,12 @@ def skip_nonfinite(
 def _all_finite(tree) -> jax.Array:
     inexact = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(jax.dtypes.result_type(leaf), jnp.inexact)]
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in inexact], bool))
+
+
+def _without_old_infinities(new, old):
+    if not jnp.issubdtype(jax.dtypes.result_type(new), jnp.inexact):
+        return new
+    return jnp.where(jnp.isinf(new) & (new == old), 0, new)
 
 
 def _select(condition, tree, other):

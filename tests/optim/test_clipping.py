@@ -121,6 +121,21 @@ def test_a_bound_of_zero_gives_zeros():
     np.testing.assert_array_equal(clip(jnp.zeros(2), 0.0), [0.0, 0.0])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("times", [1.25, 1.75, 3.0])
+def test_bounds_next_to_the_smallest_normal_are_met(dtype, times):
+    with enable_x64(dtype == "float64"):
+        fmt = floats.format_of(dtype)
+        bound = times * float(fmt.tiny)
+        for largest in (1.5, 2.0**3 * bound, float(fmt.max)):
+            clipped = clip(jnp.array([largest, 0.0], dtype), np.dtype(dtype).type(bound))
+            assert ulps(clipped[0], mpmath.mpf(bound), dtype) <= 4
+
+
+def test_a_bound_beyond_the_range_clips_nothing():
+    np.testing.assert_array_equal(clip(jnp.array([3e38, 3e38]), 1e300), jnp.array([3e38, 3e38]))
+
+
 def test_zero_gradients_have_a_zero_norm_and_slope():
     tree = {"w": jnp.zeros((2, 2)), "b": jnp.zeros(3)}
     assert global_norm(tree) == 0
@@ -161,7 +176,25 @@ def test_mixed_dtypes_keep_theirs():
     np.testing.assert_allclose([float(clipped["half"][0]), float(clipped["single"][0])], [0.6, 0.8], rtol=1e-3)
 
 
-@pytest.mark.parametrize("bound", [-1.0, np.nan, np.ones(2)])
+def test_weak_types_and_python_numbers_stay_weak():
+    for max_norm in (1.0, 10.0):
+        tree = {"number": 3.0, "weak": jnp.asarray(4.0), "strong": jnp.array([0.0], jnp.float32)}
+        clipped, _ = clip_by_global_norm(max_norm).update(tree, optax.EmptyState())
+        weak = {name: leaf.weak_type for name, leaf in clipped.items()}
+        assert weak == {"number": True, "weak": True, "strong": False}
+        expected = np.array([3.0, 4.0]) * min(1, max_norm / 5)
+        np.testing.assert_allclose([clipped["number"], clipped["weak"]], expected, rtol=1e-6)
+
+
+def test_strict_promotion_is_kept():
+    tree = {"half": jnp.array([3.0], jnp.bfloat16), "single": jnp.array([0.0]), "z": jnp.array([4j], jnp.complex64)}
+    with jax.numpy_dtype_promotion("strict"):
+        assert global_norm(tree) == 5
+        clipped = clip(tree, 2.5)
+    np.testing.assert_array_equal([float(clipped["half"][0]), complex(clipped["z"][0])], [1.5, 2j])
+
+
+@pytest.mark.parametrize("bound", [-1.0, np.nan, np.ones(2), np.ones(1), None, "1", 1j, jnp.float32(-1)])
 def test_bounds_that_are_none_are_refused(bound):
     with pytest.raises(ValueError, match="max_norm must"):
         clip_by_global_norm(bound)
@@ -189,6 +222,30 @@ def test_it_composes_as_optax_transformations_do():
     split = optax.multi_transform({"clipped": clip_by_global_norm(1.0), "free": optax.identity()}, labels)
     updates, _ = split.update(large, split.init(params))
     np.testing.assert_array_equal(updates["b"], large["b"])
+
+
+def test_it_clips_what_multi_steps_has_accumulated():
+    several = optax.MultiSteps(clip_by_global_norm(1.0), every_k_schedule=2)
+    state = several.init(jnp.zeros(2))
+    for gradient in ([1e20, 0.0], [0.0, 1e20]):
+        updates, state = several.update(jnp.array(gradient), state)
+    np.testing.assert_allclose(updates, [np.sqrt(0.5)] * 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-37, 1.0])
+def test_within_the_bound_its_derivative_is_the_identity(size):
+    update = lambda g: clip_by_global_norm(1e4).update(g, optax.EmptyState())[0]
+    np.testing.assert_array_equal(jax.jacobian(update)(jnp.full(2, size)), np.eye(2))
+
+
+@pytest.mark.parametrize("largest", [3e-38, 1.0, 3e38])
+def test_tangents_of_the_norm_survive_in_second_derivatives(largest):
+    """Along the only entry that is not zero the norm is linear: slope 1, and of t * t / x nothing but rounding."""
+    x, t = jnp.array([largest, 0.0]), jnp.array([0.1, 0.0])
+    once = lambda x: jax.jvp(global_norm, (x,), (t,))
+    (_, slope), (outer, curvature) = jax.jvp(once, (x,), (t,))
+    np.testing.assert_allclose([slope, outer], [0.1, 0.1], rtol=1e-6)
+    assert abs(float(curvature)) <= 4 * 2.0**-23 * 0.1 * 0.1 / largest
 
 
 def test_it_runs_in_a_scan_and_can_be_differentiated_twice():

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 from stablenn.optim import SkipNonfiniteState, skip_nonfinite
@@ -74,6 +75,18 @@ def test_a_state_that_overflows_is_left_out():
     _, after = optimizer.update(jnp.array([1e20]), state, params)
     assert not after.last_finite
     assert bits(after.inner_state) == bits(state.inner_state)
+
+
+def test_an_infinity_that_was_there_before_is_no_sign_of_a_bad_step():
+    """The best loss so far of reduce_on_plateau begins at infinity."""
+    inner = optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau(accumulation_size=3, patience=2))
+    optimizer = skip_nonfinite(inner)
+    params, state = PARAMS, optimizer.init(PARAMS)
+    for _ in range(6):
+        updates, state = optimizer.update(GOOD, state, params, value=jnp.array(1.0))
+        params = optax.apply_updates(params, updates)
+    assert int(state.total_nonfinite) == 0
+    np.testing.assert_allclose(params["b"], -0.6, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("value", "finite"), [(1.0, True), (jnp.nan, False), (jnp.inf, False)])
@@ -177,6 +190,9 @@ def test_the_state_is_documented_and_typed():
     ("arguments", "error", "message"),
     [
         ((lambda g: g,), TypeError, "inner must be a gradient transformation, got function"),
+        ((optax.sgd(1.0), 1.5), TypeError, "max_consecutive must be an int or None, got 1.5"),
+        ((optax.sgd(1.0), "3"), TypeError, "max_consecutive must be an int or None, got '3'"),
+        ((optax.sgd(1.0), True), TypeError, "max_consecutive must be an int or None, got True"),
         ((optax.sgd(1.0), -1), ValueError, "max_consecutive must not be negative, got -1"),
         ((optax.sgd(1.0), 1, "stop"), ValueError, "on_limit must be one of hold, reset_state, accept; got 'stop'"),
     ],
