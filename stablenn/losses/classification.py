@@ -16,7 +16,7 @@ from stablenn.nn._rounding import converted, rounded_once
 from stablenn.nn._shares import Axis, log_shares, shift
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._underflow import scale_of, scaled_exp
-from stablenn.nn.logistic import log1p_exp_neg_abs
+from stablenn.nn.logistic import log1p_exp_neg_abs, sigmoid_slope
 
 
 @functools.partial(jax.jit, static_argnames="axis")
@@ -265,4 +265,4 @@ def _excess(x, y):
 @_excess.defjvp
 def _excess_jvp(primals, tangents):
     (x, y), (x_t, y_t) = primals, tangents
-    return _excess(x, y), nn.sigmoid(x) * nn.sigmoid(-x) * x_t - y_t
+    return _excess(x, y), sigmoid_slope(x) * x_t - y_t

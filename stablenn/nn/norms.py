@@ -71,7 +71,7 @@ def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 @rounded_once("x")
 def _euclidean(x, axes, keepdims):
-    out = euclidean(x, axes)
+    out = _norm(x, axes)
     return out if keepdims else jnp.squeeze(out, axes)
 
 
@@ -83,16 +83,16 @@ def _scaled(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array, 
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def euclidean(x, axes):
+def _norm(x, axes):
     """The Euclidean norm with the reduced axes kept."""
     _, size, scale = _scaled(x, axes)
     return size * scale
 
 
-@euclidean.defjvp
-def _euclidean_jvp(axes, primals, tangents):
+@_norm.defjvp
+def _norm_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    return euclidean(x, axes), jnp.sum(_direction(x, axes) * t, axes, keepdims=True)
+    return _norm(x, axes), jnp.sum(_direction(x, axes) * t, axes, keepdims=True)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -108,6 +108,6 @@ def _direction(x, axes):
 @_direction.defjvp
 def _direction_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    direction, size = _direction(x, axes), euclidean(x, axes)
+    direction, size = _direction(x, axes), _norm(x, axes)
     across = t - direction * jnp.sum(direction * t, axes, keepdims=True)
     return direction, jnp.where(size == 0, 0, across / jnp.where(size == 0, 1, size))
