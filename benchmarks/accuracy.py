@@ -22,11 +22,11 @@ from jax import lax
 
 from stablenn import floats
 from stablenn.cli.arguments import choose, dtype_names, split
-from stablenn.cli.progress import console, progress_bar
 from stablenn.floats import Truth
 from stablenn.precision.accuracy import Reference, draw_inputs
 from stablenn.precision.devices import find_device, flushes_subnormals, platform_name, wide_if_needed
 from stablenn.precision.domain import Domain
+from stablenn.progress import console, progress_bar
 
 FUNCTIONS = {
     f.__name__: f for f in (lax.exp, lax.log, lax.log1p, lax.expm1, lax.tanh, lax.logistic, lax.erf, lax.sqrt)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import stablenn
-from stablenn.cli.progress import console
+from stablenn.progress import console
 
 CASES = {
     "log(1 + exp(x))": lambda x: jnp.log(1 + jnp.exp(x)),

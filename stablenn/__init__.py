@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from stablenn.interpret.balls.evaluation import exact as exact
     from stablenn.precision.accuracy import measure as measure
     from stablenn.precision.domain import Domain as Domain
+    from stablenn.precision.gradients.checking import check_grads as check_grads
+    from stablenn.precision.gradients.checking import grad_report as grad_report
+    from stablenn.precision.gradients.report import GradReport as GradReport
     from stablenn.precision.record import Accuracy as Accuracy
     from stablenn.precision.spec import SPECS as SPECS
     from stablenn.precision.spec import Spec as Spec
@@ -37,6 +40,9 @@ _HOMES = {
     "Accuracy": "stablenn.precision.record",
     "measure": "stablenn.precision.accuracy",
     "Domain": "stablenn.precision.domain",
+    "check_grads": "stablenn.precision.gradients.checking",
+    "grad_report": "stablenn.precision.gradients.checking",
+    "GradReport": "stablenn.precision.gradients.report",
     "SPECS": "stablenn.precision.spec",
     "Spec": "stablenn.precision.spec",
 }

@@ -40,6 +40,7 @@ MAY_IMPORT = {
         *("floats", "interpret"),
         *("precision.devices", "precision.domain", "precision.limits", "precision.record", "precision.spec"),
     },
+    "precision.gradients": {"floats", "interpret", "precision.gradients", "progress"},
     "precision.survey": {
         *("", "floats", "precision.accuracy", "precision.devices", "precision.record", "precision.spec"),
         "precision.tolerances",
@@ -47,7 +48,8 @@ MAY_IMPORT = {
     "testing": {"floats", "interpret", "precision", "testing"},
     "testing.strategies": {"floats", "precision.domain"},
     "testing.profiles": set(),
-    "cli": {"floats", "interpret", "precision", "cli"},
+    "progress": set(),
+    "cli": {"floats", "interpret", "precision", "progress", "cli"},
     "__init__": {"nn", "losses", "optim", "floats", "interpret", "precision", "testing"},
     "__main__": {"cli"},
 }
@@ -55,8 +57,8 @@ MAY_IMPORT = {
 HOMES = {
     "flint": {"interpret.balls"},
     "click": {"cli"},
-    "rich": {"cli", "precision.report"},
-    "optax": {"optim"},
+    "rich": {"progress", "cli", "precision.report", "precision.gradients.report"},
+    "optax": {"optim", "precision.gradients.starting_point"},
     "hypothesis": {"testing.strategies", "testing.profiles", "testing.laws"},
     "pytest": set(),
     "matplotlib": set(),
@@ -204,7 +206,11 @@ OPTIM = [
 STRATEGIES = [
     (f"testing.strategies.{name}", getattr(strategies, name)) for name in ("arrays", "from_domain", "labels", "masks")
 ]
-FUNCTIONS = [(name, getattr(stablenn, name)) for name in ("exact", "measure")] + OPTIM + STRATEGIES
+FUNCTIONS = (
+    [(name, getattr(stablenn, name)) for name in ("exact", "measure", "grad_report", "check_grads")]
+    + OPTIM
+    + STRATEGIES
+)
 
 
 @pytest.mark.parametrize(("name", "function"), [pytest.param(*pair, id=pair[0]) for pair in KIT + FUNCTIONS])

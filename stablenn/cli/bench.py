@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stablenn.cli.arguments import choose, device_named, dtype_names, split
-from stablenn.cli.progress import console, progress_bar
+from stablenn.progress import console, progress_bar
 
 
 @click.command(short_help="Measure the kit and its peers: a precision table of this machine.")

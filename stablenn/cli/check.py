@@ -7,7 +7,7 @@ import math
 import click
 
 from stablenn.cli.arguments import device_named, function_at
-from stablenn.cli.progress import console, progress_bar
+from stablenn.progress import console, progress_bar
 
 
 @click.command(short_help="Measure a function of your own.")

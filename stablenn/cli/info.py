@@ -8,7 +8,7 @@ from importlib import metadata
 import click
 
 from stablenn import floats
-from stablenn.cli.progress import console
+from stablenn.progress import console
 
 _PACKAGES = ("stablenn", "jax", "jaxlib", "optax", "numpy", "ml_dtypes", "python-flint", "hypothesis", "pytest")
 

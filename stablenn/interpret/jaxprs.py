@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 from jax._src import source_info_util
 from jax.extend import core
+
+# The lines that users read about are theirs, not those of the laboratory.
+source_info_util.register_exclusion(str(Path(__file__).parents[1] / "interpret"))
+source_info_util.register_exclusion(str(Path(__file__).parents[1] / "precision"))
 
 Literal = core.Literal
 JaxprEqn = core.JaxprEqn

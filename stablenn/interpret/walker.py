@@ -5,7 +5,7 @@ The walker knows which equation comes next; a `Meaning` knows what values are. A
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -30,7 +30,13 @@ def source_line(eqn: jaxprs.JaxprEqn, path: Path) -> str:
 
 
 class Meaning(Protocol):
-    """What values are, and what an equation does to them."""
+    """What values are, and what an equation does to them.
+
+    Attributes:
+      control: how control flow is run, by primitive, where the walker is not to decide it.
+    """
+
+    control: Mapping[str, Callable[[jaxprs.JaxprEqn, list, Meaning, Path], list]]
 
     def constant(self, value: Any, aval: Any) -> Any:
         """The meaning of a literal or captured constant."""
@@ -67,16 +73,17 @@ def walk(jaxpr, consts: Sequence, args: Sequence, meaning: Meaning, path: Path =
         inputs = [read(atom) for atom in eqn.invars]
         name = eqn.primitive.name
         if (inner := jaxprs.called(eqn)) is not None:
-            outputs = _closed(inner, inputs, meaning, (*path, Frame(eqn)))
-        elif name in _CONTROL:
-            outputs = _CONTROL[name](eqn, inputs, meaning, path)
+            outputs = walk_closed(inner, inputs, meaning, (*path, Frame(eqn)))
+        elif (control := meaning.control.get(name, _CONTROL.get(name))) is not None:
+            outputs = control(eqn, inputs, meaning, path)
         else:
             outputs = meaning.equation(eqn, inputs, path)
         env.update(zip(eqn.outvars, outputs, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _closed(jaxpr, inputs: Sequence, meaning: Meaning, path: Path) -> list:
+def walk_closed(jaxpr, inputs: Sequence, meaning: Meaning, path: Path) -> list:
+    """Evaluate a jaxpr that may hold its own constants."""
     inner, consts = jaxprs.opened(jaxpr)
     return walk(inner, consts, inputs, meaning, path)
 
@@ -84,7 +91,7 @@ def _closed(jaxpr, inputs: Sequence, meaning: Meaning, path: Path) -> list:
 def _cond(eqn, inputs, meaning, path):
     branches = eqn.params["branches"]
     index = int(np.clip(meaning.decide(inputs[0], eqn, path), 0, len(branches) - 1))
-    return _closed(branches[index], inputs[1:], meaning, (*path, Frame(eqn, index)))
+    return walk_closed(branches[index], inputs[1:], meaning, (*path, Frame(eqn, index)))
 
 
 def _while(eqn, inputs, meaning, path):
@@ -95,18 +102,18 @@ def _while(eqn, inputs, meaning, path):
     iteration = 0
     while True:
         frame = (*path, Frame(eqn, iteration))
-        (live,) = _closed(eqn.params["cond_jaxpr"], [*condition_args, *carry], meaning, frame)
+        (live,) = walk_closed(eqn.params["cond_jaxpr"], [*condition_args, *carry], meaning, frame)
         if np.ndim(live) == 0:
             if not meaning.decide(live, eqn, path):
                 return carry
-            carry = _closed(eqn.params["body_jaxpr"], [*body_args, *carry], meaning, frame)
+            carry = walk_closed(eqn.params["body_jaxpr"], [*body_args, *carry], meaning, frame)
         else:  # a predicate per lane: run while any lane is live, freeze those that have finished
             lanes = np.array([bool(meaning.decide(lane, eqn, path)) for lane in np.asarray(live).flat]).reshape(
                 live.shape
             )
             if not lanes.any():
                 return carry
-            advanced = _closed(eqn.params["body_jaxpr"], [*body_args, *carry], meaning, frame)
+            advanced = walk_closed(eqn.params["body_jaxpr"], [*body_args, *carry], meaning, frame)
             carry = [_freeze(lanes, new, old) for new, old in zip(advanced, carry, strict=True)]
         iteration += 1
 
@@ -123,7 +130,7 @@ def _scan(eqn, inputs, meaning, path):
     collected: list[list] = []
     for i in reversed(order) if params["reverse"] else order:
         frame = (*path, Frame(eqn, i))
-        outputs = _closed(params["jaxpr"], [*fixed, *carry, *(x[i, ...] for x in xs)], meaning, frame)
+        outputs = walk_closed(params["jaxpr"], [*fixed, *carry, *(x[i, ...] for x in xs)], meaning, frame)
         carry = outputs[:carries]
         collected.append(outputs[carries:])
     if params["reverse"]:
@@ -147,7 +154,7 @@ def _linear_solve(eqn, inputs, meaning, path):
     start = lengths.matvec + lengths.vecmat
     consts = inputs[start : start + lengths.solve]
     operands = inputs[start + lengths.solve + lengths.transpose_solve :]
-    return _closed(solves.solve, [*consts, *operands], meaning, (*path, Frame(eqn)))
+    return walk_closed(solves.solve, [*consts, *operands], meaning, (*path, Frame(eqn)))
 
 
 _CONTROL = {"cond": _cond, "while": _while, "scan": _scan, "custom_linear_solve": _linear_solve}

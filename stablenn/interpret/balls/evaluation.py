@@ -19,6 +19,7 @@ from stablenn.interpret import jaxprs
 from stablenn.interpret.balls.elements import UNKNOWN, Undecided, as_ball
 from stablenn.interpret.balls.meaning import Balls
 from stablenn.interpret.balls.rounding import round_elements
+from stablenn.interpret.host import on_cpu
 from stablenn.interpret.walker import walk
 
 # Rows that are walked together: enough to pay for tracing, few enough for what is remembered of them.
@@ -53,24 +54,26 @@ def _precision(bits: int):
         flint.ctx.prec = before
 
 
-def _host():
-    """Structural primitives and integers run here: on the CPU, where there is one."""
-    try:
-        return jax.default_device(jax.local_devices(backend="cpu")[0])
-    except RuntimeError:
-        return contextlib.nullcontext()
-
-
 class Exact:
     """What `exact` returns: a callable that evaluates a program in real arithmetic."""
 
-    def __init__(self, fn: Callable, *, dtype=None, max_bits: int = 4096, batched: bool = False, wide: bool = False):
+    def __init__(
+        self,
+        fn: Callable,
+        *,
+        dtype=None,
+        min_bits: int = 0,
+        max_bits: int = 4096,
+        batched: bool = False,
+        wide: bool = False,
+    ):
         if not callable(fn):
             raise TypeError(f"exact() needs a function, got {type(fn).__name__}")
         if max_bits < 64:
             raise ValueError(f"max_bits must be at least 64, got {max_bits}")
         self.fn = fn
         self.dtype = None if dtype is None else floats.format_of(dtype).dtype
+        self.min_bits = min_bits
         self.max_bits = max_bits
         self.batched = batched
         self.wide = wide
@@ -135,7 +138,8 @@ class Exact:
             part = leaves if rows is None else [leaf[_padded(rows)] for leaf in leaves]
             closed, avals, structure = self._program(part, treedef, x64)
             formats = self._formats(avals)
-            bits = min(self.max_bits, 2 * bits or max((2 * f.precision + 48 for f in formats if f), default=64))
+            enough = max((2 * f.precision + 48 for f in formats if f), default=64)
+            bits = min(self.max_bits, 2 * bits or max(enough, self.min_bits))
             try:
                 values = self._walk(closed, part, bits, x64)
             except Undecided as error:
@@ -176,7 +180,7 @@ class Exact:
 
     def _walk(self, closed, leaves, bits: int, x64: bool) -> list:
         meaning = Balls()
-        with _precision(bits), jaxprs.enable_x64(x64), _host(), np.errstate(all="ignore"):
+        with _precision(bits), jaxprs.enable_x64(x64), on_cpu(), np.errstate(all="ignore"):
             inputs = [
                 leaf if _is_key(leaf) else meaning.constant(leaf, aval)
                 for leaf, aval in zip(leaves, closed.in_avals, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -40,6 +41,8 @@ class Balls:
 
     A boolean array that holds an undecided comparison is an object array of True, False and UNKNOWN.
     """
+
+    control: ClassVar[dict] = {}  # every decision is made
 
     def __init__(self) -> None:
         self.arithmetic = Arithmetic()

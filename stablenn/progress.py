@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import rich.console
@@ -18,14 +19,22 @@ def console() -> rich.console.Console:
 
 
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Callable[[str, float, float], None]]:
-    """A callback (what, done, total) that draws; silent when stderr is not a terminal."""
+def progress_bar(delay: float = 0.0) -> Iterator[Callable[[str, float, float], None]]:
+    """A callback (what, done, total) that draws, once `delay` seconds have passed; silent without a terminal."""
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
     errors = rich.console.Console(stderr=True)
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
+    bar = Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
+    task = bar.add_task("starting", total=None)
+    begun = time.monotonic()
+    if not delay:
+        bar.start()
 
-        def update(what: str, done: float, total: float) -> None:
-            bar.update(task, description=what, completed=done, total=total)
+    def update(what: str, done: float, total: float) -> None:
+        if not bar.live.is_started and time.monotonic() - begun >= delay:
+            bar.start()
+        bar.update(task, description=what, completed=done, total=total)
 
+    try:
         yield update
+    finally:
+        bar.stop()

@@ -1,0 +1,121 @@
+"""The derivative of the exact value: no rounding, no choice of a step, and no rule of the user's.
+
+The gradient of all elements at once comes from differentiating the program with its custom rules walked through; along
+a line, the exact value itself is differenced with a step so small that truncation and rounding both lie far below an
+ulp. Where the two differ, the difference is right.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from stablenn import floats
+from stablenn.floats import Truth
+from stablenn.interpret.balls.elements import Undecided
+from stablenn.interpret.balls.evaluation import Exact
+from stablenn.interpret.balls.meaning import UnsupportedPrimitive
+from stablenn.precision.gradients.program import Program
+
+_STEP = 400
+_BITS = _STEP + 160
+# Two exact one-sided differences of a smooth function agree to far more than this; at a kink they do not.
+_GAP = 2.0**-40
+
+
+@dataclasses.dataclass(frozen=True)
+class Sides:
+    """Exact derivatives of every output along a line, from the left and from the right."""
+
+    value: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    kink: np.ndarray
+
+    def contract(self, weights: np.ndarray) -> Sides:
+        """The derivative of the weighted sum of the outputs."""
+        used = weights != 0
+        value, left, right = (
+            np.array([np.sum(weights[used] * side[used])]) for side in (self.value, self.left, self.right)
+        )
+        return Sides(value, left, right, np.array([bool(np.any(self.kink[used]))]))
+
+
+class ExactDerivatives:
+    """Exact derivatives of a program at its arguments, as long as there is a rule for each of its primitives.
+
+    Attributes:
+      why_not: why there are none; empty as long as there are.
+    """
+
+    def __init__(self, program: Program, affordable: int) -> None:
+        self.program = program
+        self.why_not = ""
+        if program.work > affordable:
+            self.why_not = (
+                f"an evaluation takes about {program.work:.1e} scalar operations, too many for the exact one"
+            )
+        # 16-bit floats and float32 fit into float32's range; what rounding to it leaves over is known as well
+        wide = any(leaf.format.bits == 64 for leaf in (*program.arguments.leaves, *program.outputs.leaves))
+        self._dtype = "float64" if wide else "float32"
+
+    def own(self, mode: str, weights: np.ndarray) -> np.ndarray | None:
+        """The gradient of the weighted outputs, or the tangent along the weights; NaN where it is not known."""
+        return self._found(lambda x, w: self.program.own(mode, x, w), weights)
+
+    def rule(self, mode: str, weights: np.ndarray) -> np.ndarray | None:
+        """The exact value of what the rule of `mode` says, right or wrong."""
+        if self.why_not:
+            return None
+        self.program.trace_rule(mode)
+        return self._found(lambda x, w: self.program.rule(mode, x, w), weights)
+
+    def along(self, line: np.ndarray) -> Sides | None:
+        """The differences of the exact value on both sides, per unit of `line`."""
+        found = self._evaluate(self._differences, line)
+        if found is None:
+            return None
+        left, right = np.split(found, 2)
+        with np.errstate(invalid="ignore"):
+            gap = np.abs(left - right)
+            kink = gap > _GAP * np.maximum(np.abs(left), np.abs(right))
+            return Sides((left + right) / 2, left, right, kink)
+
+    @functools.cached_property
+    def _differences(self) -> Exact:
+        def differences(x, line):
+            step = line * 2.0**-_STEP
+            before, here, after = (self.program.value(x + s * step) for s in (-1, 0, 1))
+            return jnp.concatenate([here - before, after - here]) * 2.0**_STEP
+
+        return Exact(differences, dtype=self._dtype, min_bits=_BITS)
+
+    def _found(self, fn: Callable, weights: np.ndarray) -> np.ndarray | None:
+        return self._evaluate(Exact(fn, dtype=self._dtype), weights)
+
+    def _evaluate(self, exact: Exact, weights: np.ndarray) -> np.ndarray | None:
+        if self.why_not:
+            return None
+        try:
+            (truth,) = exact.truth(self.program.at, np.asarray(weights, np.float64))
+        except UnsupportedPrimitive as error:
+            self.why_not = str(error)
+            return None
+        except Undecided:
+            return None
+        except (TypeError, ValueError, NotImplementedError):  # no reverse mode through this program
+            return None
+        return _double(truth)
+
+
+def _double(truth: Truth) -> np.ndarray:
+    """The truth in float64, or NaN where it is not proved."""
+    fmt = floats.format_of(truth.nearest.dtype)
+    nearest = truth.nearest.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        value = np.where(np.isfinite(nearest), nearest + truth.residual * floats.ulp(nearest, fmt.dtype), nearest)
+    return np.where(truth.proved, value, np.nan)

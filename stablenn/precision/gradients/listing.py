@@ -1,0 +1,85 @@
+"""From what an inspection found to what a report says, element by element."""
+
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+
+from stablenn import floats
+from stablenn.precision.gradients.inspection import Findings, Inspector
+from stablenn.precision.gradients.layout import Layout
+from stablenn.precision.gradients.report import Derivative
+from stablenn.precision.gradients.verdicts import FAILING, SUSPICIOUS, WRONG, relative_error, rule_error
+
+# Failing derivatives that a report lists one by one; all are counted.
+_LISTED = 1000
+
+
+def listed(inspector: Inspector, findings: list[Findings], label: str) -> tuple[list[Derivative], dict[str, int]]:
+    """The derivatives to show, failures first, and how many were graded how."""
+    program = inspector.program
+    counts: collections.Counter[str] = collections.Counter()
+    derivatives: list[Derivative] = []
+    for found in findings:
+        layout = program.arguments if found.mode == "rev" else program.outputs
+        counts.update(collections.Counter(map(str, found.grades)))
+        shown = dict.fromkeys([*(int(i) for i in found.failing[:_LISTED]), *found.looked])
+        if found.mode != "rev" and not found.looked and layout.size:
+            shown.setdefault(0)
+        derivatives += [_one(layout, found, i, label) for i in shown]
+    for mode, output, value, right in inspector.changed:
+        counts["changed value"] += 1
+        error = float(relative_error(value, right))
+        derivatives.append(
+            Derivative(label + mode, output, value, right, np.nan, right, error, np.nan, "changed value", "rule")
+        )
+    reverse = next((f for f in findings if f.mode == "rev"), None)
+    forward = next((f for f in findings if f.mode != "rev"), None)
+    if reverse and forward and not any(counts[name] for name in FAILING):
+        gap = inspector.transposes(reverse, forward)
+        if gap > SUSPICIOUS:
+            counts["not transposes"] += 1
+            derivatives.append(
+                Derivative(
+                    *(label + "fwd, rev", "direction 1", np.nan, np.nan, np.nan, np.nan),
+                    *(gap, np.nan, "not transposes", "rule"),
+                )
+            )
+    derivatives.sort(key=lambda d: (d.ok, d.verdict == "right", -d.relative_error if not d.ok else 0.0))
+    return derivatives, {name: count for name, count in counts.items() if count}
+
+
+def _one(layout: Layout, found: Findings, i: int, label: str) -> Derivative:
+    e = found.evidence[i]
+    computed, true = float(e.computed), float(e.true)
+    looked = found.looked.get(i)
+    verdict = str(found.grades[i])
+    numeric = looked.numeric if looked and looked.error < 0.1 * abs(looked.numeric) + np.abs(e.tiny) else np.nan
+    side = ""
+    if verdict in FAILING:
+        broken = not np.isfinite(e.rule) or rule_error(e) > SUSPICIOUS
+        side = "rule" if broken else "rounding"
+    elif looked and verdict in ("right", "fair") and looked.error < np.inf:
+        side = "difference" if relative_error(numeric, true) > WRONG and true != 0 else ""
+    fmt = layout.leaves[layout.owners[i]].format
+    size = min(max(abs(true), float(e.floor)), fmt.max)
+    with np.errstate(all="ignore"):
+        ulps = abs(computed - true) / float(floats.ulp(size, fmt.dtype))
+    near = looked.near if looked and (verdict == "kink" or verdict in FAILING) else ()
+    where = ", ".join(f"{primitive} at {line}" for primitive, line in near[:1])
+    return Derivative(
+        mode=label + found.mode,
+        name=layout.name(i) + (f" {found.label}" if found.label else ""),
+        computed=computed,
+        numeric=numeric,
+        exact=float(found.exact[i]),
+        true=true,
+        relative_error=float(relative_error(computed, true, e.floor)),
+        ulp=ulps,
+        verdict=verdict,
+        wrong_side=side,
+        left=float(e.left) if verdict in ("kink", "wrong") else np.nan,
+        right=float(e.right) if verdict in ("kink", "wrong") else np.nan,
+        where=where,
+    )
