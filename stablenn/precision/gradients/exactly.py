@@ -76,10 +76,14 @@ class ExactDerivatives:
 
     def along(self, line: np.ndarray) -> Sides | None:
         """The differences of the exact value on both sides, per unit of `line`."""
-        found = self._evaluate(self._differences, line)
+        at = np.abs(self.program.at)
+        moved = (line != 0) & (at != 0) & np.isfinite(at)
+        # no element may move further than it is large: poles, logarithms and kinks are never crossed
+        share = np.exp2(np.floor(np.log2(np.min(at[moved] / np.abs(line[moved]), initial=1.0))))
+        found = self._evaluate(self._differences, line * share)
         if found is None:
             return None
-        left, right = np.split(found, 2)
+        left, right = np.split(found / share, 2)
         with np.errstate(invalid="ignore"):
             gap = np.abs(left - right)
             kink = gap > _GAP * np.maximum(np.abs(left), np.abs(right))

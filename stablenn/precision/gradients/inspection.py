@@ -258,12 +258,14 @@ class Inspector:
         numeric = differentiate(self.program, line, 1.0, self._value_noise()).contract(self.weights)
         e = found.evidence
         moved = line != 0
-        terms = np.where(moved, e.rule, 0.0) * line
-        size = np.sqrt(np.sum(terms**2)) + abs(numeric.value[0])
-        if numeric.kink[0] or not np.isfinite(numeric.error[0]) or not np.isfinite(size):
+        with np.errstate(all="ignore"):
+            terms = np.where(moved, e.rule, 0.0) * line
+            size = np.linalg.norm(terms) + abs(numeric.value[0])
+            noise = 16 * np.sum(np.where(moved, e.noise, 0.0) * np.abs(line))
+            gap = abs(terms.sum() - numeric.value[0]) - 4 * numeric.error[0] - noise
+        if numeric.kink[0] or not np.isfinite(gap) or not np.isfinite(size):
             return 0.0, 1.0
-        noise = 16 * np.sum(np.where(moved, e.noise, 0.0) * np.abs(line))
-        return max(abs(terms.sum() - numeric.value[0]) - 4 * numeric.error[0] - noise, 0.0), size
+        return max(gap, 0.0), size
 
     # --- forward mode ----------------------------------------------------------------------------------------
 
@@ -343,10 +345,11 @@ class Inspector:
         tangent = self.tangents[0]
         left = self.weights * np.where(self.weights == 0, 0.0, forward.evidence.rule)
         right = tangent * np.where(tangent == 0, 0.0, reverse.evidence.rule)
-        size = np.sqrt(np.sum(left**2)) + np.sqrt(np.sum(right**2))
-        noise = np.abs(self.weights) @ forward.evidence.noise + np.abs(tangent) @ reverse.evidence.noise
-        gap = abs(left.sum() - right.sum()) - 16 * noise
-        return float(gap / size) if np.isfinite(gap) and size > 0 else 0.0
+        with np.errstate(all="ignore"):
+            size = np.linalg.norm(left) + np.linalg.norm(right)
+            noise = np.abs(self.weights) @ forward.evidence.noise + np.abs(tangent) @ reverse.evidence.noise
+            gap = abs(left.sum() - right.sum()) - 16 * noise
+            return float(gap / size) if np.isfinite(gap) and np.isfinite(size) and size > 0 else 0.0
 
 
 def _jitters(size: tuple[float, float, float], count: int) -> np.ndarray:

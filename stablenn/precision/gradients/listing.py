@@ -67,7 +67,7 @@ def _one(layout: Layout, found: Findings, i: int, label: str) -> Derivative:
     with np.errstate(all="ignore"):
         ulps = abs(computed - true) / float(floats.ulp(size, fmt.dtype))
     near = looked.near if looked and (verdict == "kink" or verdict in FAILING) else ()
-    where = ", ".join(f"{primitive} at {line}" for primitive, line in near[:1])
+    where = next((f"{primitive} at {line}" for primitive, line in near if ":" in line), near[0][0] if near else "")
     return Derivative(
         mode=label + found.mode,
         name=layout.name(i) + (f" {found.label}" if found.label else ""),

@@ -168,9 +168,15 @@ class Program:
 
         return self._on_host(run)
 
-    @property
-    def _batch(self) -> int:
-        return int(np.clip(_TOGETHER // max(self.arguments.size + self.outputs.size, self.work, 1), 1, 64))
+    @functools.cached_property
+    def _batch(self) -> int | None:
+        """How many points vmap takes at once; None where it cannot."""
+        together = _TOGETHER // max(self.arguments.size + self.outputs.size, self.work, 1)
+        try:
+            jax.eval_shape(jax.vmap(self.value), jax.ShapeDtypeStruct((2, self.arguments.size), np.float64))
+        except NotImplementedError:  # such as a pure_callback without a vmap_method
+            return None
+        return int(min(together, 64)) or None
 
     def rule(self, mode: str, x, weights, jitter: Jitter | None = None):
         """The derivative that `mode` computes, in float64, custom rules and all: a traceable function."""

@@ -101,7 +101,7 @@ def grade(evidence: Evidence, *, defined: bool = True) -> np.ndarray:
         kink = ~np.isnan(e.left) & ~np.isnan(e.right)
         finite = np.isfinite(e.computed)
         normal = np.abs(e.true) - e.error >= e.tiny
-        well_conditioned = np.abs(e.true) > _CONDITION * e.condition + _NOISE * e.noise + 2 * e.error
+        well_conditioned = np.abs(e.true) > _CONDITION * e.condition + 2 * e.error
         lost = relative_error(e.computed, e.true, e.floor) > WRONG
         lost &= np.abs(e.computed - e.true) > _CONDITION * e.condition + 2 * e.error + e.tiny
         error = rule_error(e)
