@@ -8,7 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 
 import rich.console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+import rich.progress
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+# Called with what is being done, how much of it is done, and of how much.
+Progress = Callable[[str, float, float], None]
 
 _WIDTH_WHEN_PIPED = 100
 
@@ -19,11 +23,11 @@ def console() -> rich.console.Console:
 
 
 @contextlib.contextmanager
-def progress_bar(delay: float = 0.0) -> Iterator[Callable[[str, float, float], None]]:
+def progress_bar(delay: float = 0.0) -> Iterator[Progress]:
     """A callback (what, done, total) that draws, once `delay` seconds have passed; silent without a terminal."""
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
     errors = rich.console.Console(stderr=True)
-    bar = Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
+    bar = rich.progress.Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
     task = bar.add_task("starting", total=None)
     begun = time.monotonic()
     if not delay:

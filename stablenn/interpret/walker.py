@@ -21,6 +21,7 @@ class Frame(NamedTuple):
 
 
 Path = tuple[Frame, ...]
+Control = Callable[[jaxprs.JaxprEqn, list, Any, Path], list]
 
 
 def source_line(eqn: jaxprs.JaxprEqn, path: Path) -> str:
@@ -36,7 +37,7 @@ class Meaning(Protocol):
       control: how control flow is run, by primitive, where the walker is not to decide it.
     """
 
-    control: Mapping[str, Callable[[jaxprs.JaxprEqn, list, Meaning, Path], list]]
+    control: Mapping[str, Control]
 
     def constant(self, value: Any, aval: Any) -> Any:
         """The meaning of a literal or captured constant."""

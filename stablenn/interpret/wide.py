@@ -6,7 +6,7 @@ here is the value. Unlike the exact meaning this one can be compiled: it is a JA
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from stablenn.interpret import jaxprs
-from stablenn.interpret.walker import Frame, Path, source_line, walk, walk_closed
+from stablenn.interpret.walker import Control, Frame, Path, source_line, walk, walk_closed
 
 _IDENTITIES = {"stop_gradient", "copy", "copy_p", "optimization_barrier", "reduce_precision"}
 # These mean bits, or run code that expects its own dtypes.
@@ -97,7 +97,7 @@ class Wide:
         self.jitter = jitter
         self.choices: list[Choice] = []
         self.kept: set[str] = set()
-        self.control = {"scan": self._scan, "while": self._while, "cond": self._cond}
+        self.control: Mapping[str, Control] = {"scan": self._scan, "while": self._while, "cond": self._cond}
 
     # --- the Meaning protocol --------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class Wide:
             return list(inputs)
         outputs = self._outputs(eqn, inputs)
         if self.jitter is not None and name in _ROUNDING:
-            outputs = [self._moved(output) for output in outputs]
+            outputs = [_moved(output, self.jitter) for output in outputs]
         if (taken := _taken(name, inputs, outputs, eqn.params)) is not None:
             self.choices.append(Choice(name, source_line(eqn, path), taken))
         return outputs
@@ -156,13 +156,6 @@ class Wide:
             for var, value in zip(eqn.outvars, outputs, strict=True)
         ]
 
-    def _moved(self, value):
-        if not jnp.issubdtype(value.dtype, np.inexact):
-            return value
-        # as good as random, and equal for equals
-        phase = jnp.sin(lax.stop_gradient(jnp.real(value)) * 1e9 + self.jitter.seed)
-        return value * (1 + self.jitter.results * jnp.where(jnp.isfinite(phase), phase, 0))
-
     # --- control flow stays what it is, with widened bodies --------------------------------------------------
 
     def _inside(self) -> Wide:
@@ -182,7 +175,7 @@ class Wide:
             return outputs[:carries], (outputs[carries:], [choice.taken for choice in inner.choices])
 
         carry, (ys, taken) = lax.scan(body, carry, xs, length=params["length"], reverse=params["reverse"])
-        self.choices += [Choice(*place, steps) for place, steps in zip(places, taken, strict=True)]
+        self.choices += [Choice(name, line, steps) for (name, line), steps in zip(places, taken, strict=True)]
         return [*carry, *ys]
 
     def _while(self, eqn, inputs: list, meaning, path: Path) -> list:
@@ -213,6 +206,14 @@ class Wide:
         self.choices.append(Choice("cond", source_line(eqn, path), index))
         branches = [branch(i, jaxpr) for i, jaxpr in enumerate(eqn.params["branches"])]
         return list(lax.switch(index, branches, *inputs[1:]))
+
+
+def _moved(value, jitter: Jitter):
+    if not jnp.issubdtype(value.dtype, np.inexact):
+        return value
+    # as good as random, and equal for equals
+    phase = jnp.sin(lax.stop_gradient(jnp.real(value)) * 1e9 + jitter.seed)
+    return value * (1 + jitter.results * jnp.where(jnp.isfinite(phase), phase, 0))
 
 
 def _taken(name: str, inputs: list, outputs: list, params) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import ClassVar
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from stablenn import floats
 from stablenn.interpret.balls import elementwise, reductions, structure
 from stablenn.interpret.balls.elements import UNKNOWN, Arithmetic, Undecided
-from stablenn.interpret.walker import Path, source_line
+from stablenn.interpret.walker import Control, Path, source_line
 
 # What a float program does that leaves every real number as it is.
 _IDENTITIES = {
@@ -42,9 +42,8 @@ class Balls:
     A boolean array that holds an undecided comparison is an object array of True, False and UNKNOWN.
     """
 
-    control: ClassVar[dict] = {}  # every decision is made
-
     def __init__(self) -> None:
+        self.control: Mapping[str, Control] = {}  # every decision is made
         self.arithmetic = Arithmetic()
         a = self.arithmetic
         one = a.from_float(1.0)

@@ -7,27 +7,14 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from stablenn.precision.gradients.exactly import ExactDerivatives
-from stablenn.precision.gradients.inspection import Findings, Inspector, Progress
-from stablenn.precision.gradients.listing import listed
-from stablenn.precision.gradients.program import MODES, NoSuchMode, Program
-from stablenn.precision.gradients.report import GradReport, merged
+from stablenn.precision.gradients.inspection import Options, inspect
+from stablenn.precision.gradients.program import MODES
+from stablenn.precision.gradients.report import GradReport
 from stablenn.precision.gradients.starting_point import first_rows, warmed_up, with_data
-from stablenn.precision.gradients.untraced import WHY, Untraced, program_of
-from stablenn.progress import progress_bar
+from stablenn.progress import Progress, progress_bar
 
-# Scalar operations in an evaluation up to which the exact one takes seconds.
-_AFFORDABLE = 100_000
-# Elements along which forward mode is checked, besides the random directions.
-_FORWARD_ELEMENTS = 4
 # Seconds before a progress bar is worth its while.
 _PATIENCE = 2.0
-
-
-class NotDeterministic(ValueError):
-    """A function that gives two answers for one input has no derivative to check."""
 
 
 class WrongGradient(AssertionError):
@@ -129,11 +116,9 @@ def grad_report(
         notes.append(note)
     few = () if data is None else first_rows(data, datapoints)
     with progress_bar(_PATIENCE) if progress is None else contextlib.nullcontext(progress) as show:
-        options = dict(coordinates=coordinates, seed=seed, exact=exact, progress=show)
-        report = _of(with_data(fn, few), args, order, tuple(modes), options)
-        found = {
-            name: _of(with_data(term, few), args, order, tuple(modes), options) for name, term in (terms or {}).items()
-        }
+        options = Options(order, tuple(modes), coordinates, seed, exact, show)
+        report = inspect(with_data(fn, few), args, options)
+        found = {name: inspect(with_data(term, few), args, options) for name, term in (terms or {}).items()}
     return GradReport(report.derivatives, report.counts, (*notes, *report.notes), found)
 
 
@@ -156,7 +141,9 @@ def check_grads(
       args: its arguments.
       order: up to which order derivatives are checked.
       modes: some of "fwd", "rev" and "lin".
-      atol: not used, with a warning; so are rtol: and eps:, since no tolerance is needed.
+      atol: not used, with a warning that says why.
+      rtol: likewise.
+      eps: likewise.
       options: as `grad_report` has them.
 
     Returns:
@@ -178,11 +165,7 @@ def check_grads(
     """
     for name, value in (("atol", atol), ("rtol", rtol), ("eps", eps)):
         if value is not None:
-            warnings.warn(
-                f"{name}={value!r} is not used: {_UNUSED[name]}",
-                UserWarning,
-                stacklevel=2,
-            )
+            warnings.warn(f"{name}={value!r} is not used: {_UNUSED[name]}", UserWarning, stacklevel=2)
     report = grad_report(fn, args, order, modes, **options)
     if not report.ok:
         raise WrongGradient(report)
@@ -193,62 +176,6 @@ _UNUSED = {
     "rtol": "a derivative is compared with the exact one, and graded",
     "eps": "steps are chosen for each element",
 }
-
-
-def _of(fn: Callable, args: tuple, order: int, modes: tuple[str, ...], options: dict, label: str = "") -> GradReport:
-    """The report of one function, and of its derivatives where the order is above 1."""
-    program = program_of(fn, args)
-    _require_something_to_differentiate(program)
-    _require_determinism(program)
-    reports = [_first_order(program, modes, options, label)]
-    if order > 1:
-        for mode in modes:
-            derivative = _derivative(program, mode, options["seed"])
-            if derivative is not None:
-                reports.append(_of(derivative, tuple(program.inputs), order - 1, modes, options, f"{label}{mode} of "))
-    return merged(reports)
-
-
-def _derivative(program: Program, mode: str, seed: int) -> Callable | None:
-    """The derivative that `mode` makes, along fixed weights, as a function of the inexact arguments."""
-    generator = np.random.default_rng(seed)
-    side = program.outputs if mode == "rev" else program.arguments
-    weights = side.from_host(generator.choice((-1.0, 1.0), side.size) if side.size > 1 else np.ones(1))
-    try:
-        program.computed(mode, np.ones(side.size))
-    except NoSuchMode:
-        return None
-    return lambda *inputs: program.derivative(mode, list(inputs), weights)[1]
-
-
-def _first_order(program: Program, modes: tuple[str, ...], options: dict, label: str) -> GradReport:
-    generator = np.random.default_rng(options["seed"])
-    affordable = {None: _AFFORDABLE, True: np.inf, False: -1}[options["exact"]]
-    exact = ExactDerivatives(program, affordable)
-    if options["exact"] is False:
-        exact.why_not = "switched off"
-    if isinstance(program, Untraced):
-        exact.why_not = WHY
-    inspector = Inspector(program, exact, options["coordinates"], generator, options["progress"])
-    findings: list[Findings] = []
-    notes, errors = [], []
-    if program.outputs.size and not np.isfinite(program.computed_value).all():
-        bad = int(np.flatnonzero(~np.isfinite(program.computed_value))[0])
-        notes.append(f"{program.outputs.name(bad)} is {program.computed_value[bad]}: left out of the check")
-    for mode in sorted(modes, key=("rev", "fwd", "lin").index):
-        try:
-            findings += [inspector.reverse()] if mode == "rev" else inspector.forward(mode, _FORWARD_ELEMENTS)
-        except NoSuchMode as error:
-            errors.append(error)
-            notes.append(f"not checked, since there is no such derivative: {error}")
-    if errors and not findings:
-        raise errors[0]
-    if exact.why_not:
-        notes.append(f"float64 differences alone, no exact derivatives: {exact.why_not}")
-    if program.kept:
-        notes.append(f"evaluated at their own dtypes instead of float64: {', '.join(sorted(program.kept))}")
-    derivatives, counts = listed(inspector, findings, label)
-    return GradReport(tuple(derivatives), counts, (*notes, *inspector.notes))
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------------
@@ -271,20 +198,3 @@ def _validate(fn, order, modes, coordinates, datapoints, warmup, terms) -> None:
     for name, term in (terms or {}).items():
         if not callable(term):
             raise TypeError(f"terms[{name!r}] must be a function, got {type(term).__name__}")
-
-
-def _require_something_to_differentiate(program: Program) -> None:
-    if not program.arguments.size:
-        raise ValueError("args hold no floats or complex numbers to differentiate with respect to")
-    if not program.outputs.size:
-        raise ValueError("fn returns no floats or complex numbers to differentiate")
-
-
-def _require_determinism(program: Program) -> None:
-    first, second = (program.outputs.to_host(program.function(*program.inputs)) for _ in range(2))
-    if not np.array_equal(first, second, equal_nan=True):
-        i = int(np.flatnonzero(~((first == second) | (np.isnan(first) & np.isnan(second))))[0])
-        raise NotDeterministic(
-            f"fn gives two answers for one input: {program.outputs.name(i)} is {first[i]!r}, then {second[i]!r}. "
-            "Pass a fixed jax.random key, switch dropout and augmentation off, keep no state outside of the arguments"
-        )

@@ -48,8 +48,12 @@ class Derivative:
         w = weights[used]
         value, left, right = (np.array([np.sum(w * side[used])]) for side in (self.value, self.left, self.right))
         error = np.array([np.sum(np.abs(w) * self.error[used])])
-        # from the left and from the right of the sum
-        return Derivative(value, error, left, right, np.array([bool(np.any(self.kink[used]))]), self.near)
+        return Derivative(value, error, left, right, np.array([bool(self.kink[used].any())]), self.near)
+
+    def per(self, unit: float) -> Derivative:
+        """The derivative by a number, from the derivative along `unit` times that number."""
+        parts = (self.value / unit, self.error / unit, self.left / unit, self.right / unit)
+        return Derivative(*parts, self.kink, self.near)
 
 
 def differentiate(program: Program, line: np.ndarray, smallest: float, noise: np.ndarray) -> Derivative:

@@ -39,10 +39,13 @@ class Sides:
     def contract(self, weights: np.ndarray) -> Sides:
         """The derivative of the weighted sum of the outputs."""
         used = weights != 0
-        value, left, right = (
-            np.array([np.sum(weights[used] * side[used])]) for side in (self.value, self.left, self.right)
-        )
-        return Sides(value, left, right, np.array([bool(np.any(self.kink[used]))]))
+        w = weights[used]
+        value, left, right = (np.array([np.sum(w * side[used])]) for side in (self.value, self.left, self.right))
+        return Sides(value, left, right, np.array([bool(self.kink[used].any())]))
+
+    def per(self, unit: float) -> Sides:
+        """The derivative by a number, from the derivative along `unit` times that number."""
+        return Sides(self.value / unit, self.left / unit, self.right / unit, self.kink)
 
 
 class ExactDerivatives:
@@ -52,13 +55,13 @@ class ExactDerivatives:
       why_not: why there are none; empty as long as there are.
     """
 
-    def __init__(self, program: Program, affordable: int) -> None:
+    def __init__(self, program: Program, affordable: float) -> None:
         self.program = program
-        self.why_not = ""
-        if program.work > affordable:
-            self.why_not = (
-                f"an evaluation takes about {program.work:.1e} scalar operations, too many for the exact one"
-            )
+        self.why_not = program.why_not_exact
+        if not self.why_not and not affordable:
+            self.why_not = "switched off"
+        elif not self.why_not and program.work > affordable:
+            self.why_not = f"about {program.work:.1e} scalar operations are too many to be evaluated exactly"
         # 16-bit floats and float32 fit into float32's range; what rounding to it leaves over is known as well
         wide = any(leaf.format.bits == 64 for leaf in (*program.arguments.leaves, *program.outputs.leaves))
         self._dtype = "float64" if wide else "float32"

@@ -7,28 +7,31 @@ import collections
 import numpy as np
 
 from stablenn import floats
-from stablenn.precision.gradients.inspection import Findings, Inspector
+from stablenn.precision.gradients.findings import Findings
+from stablenn.precision.gradients.forward import disagreement
 from stablenn.precision.gradients.layout import Layout
 from stablenn.precision.gradients.report import Derivative
 from stablenn.precision.gradients.verdicts import FAILING, SUSPICIOUS, WRONG, relative_error, rule_error
+from stablenn.precision.gradients.witness import Witness
 
 # Failing derivatives that a report lists one by one; all are counted.
 _LISTED = 1000
+# Others that are not just right: a few of each mode and direction.
+_REMARKABLE = 3
 
 
-def listed(inspector: Inspector, findings: list[Findings], label: str) -> tuple[list[Derivative], dict[str, int]]:
+def listed(witness: Witness, findings: list[Findings], label: str) -> tuple[list[Derivative], dict[str, int]]:
     """The derivatives to show, failures first, and how many were graded how."""
-    program = inspector.program
+    program = witness.program
     counts: collections.Counter[str] = collections.Counter()
     derivatives: list[Derivative] = []
     for found in findings:
         layout = program.arguments if found.mode == "rev" else program.outputs
         counts.update(collections.Counter(map(str, found.grades)))
-        shown = dict.fromkeys([*(int(i) for i in found.failing[:_LISTED]), *found.looked])
-        if found.mode != "rev" and not found.looked and layout.size:
-            shown.setdefault(0)
+        remarkable = np.flatnonzero(~np.isin(found.grades, ("right", *FAILING)))[:_REMARKABLE]
+        shown = dict.fromkeys(map(int, [*found.failing[:_LISTED], *remarkable, *found.looked])) or {0: None}
         derivatives += [_one(layout, found, i, label) for i in shown]
-    for mode, output, value, right in inspector.changed:
+    for mode, output, value, right in witness.changed_values:
         counts["changed value"] += 1
         error = float(relative_error(value, right))
         derivatives.append(
@@ -37,7 +40,7 @@ def listed(inspector: Inspector, findings: list[Findings], label: str) -> tuple[
     reverse = next((f for f in findings if f.mode == "rev"), None)
     forward = next((f for f in findings if f.mode != "rev"), None)
     if reverse and forward and not any(counts[name] for name in FAILING):
-        gap = inspector.transposes(reverse, forward)
+        gap = disagreement(reverse, forward)
         if gap > SUSPICIOUS:
             counts["not transposes"] += 1
             derivatives.append(

@@ -32,7 +32,8 @@ class NoSuchMode(TypeError):
 class Program:
     """``fn(*args)`` as a function of the real numbers in the inexact leaves of `args`."""
 
-    _compiler = staticmethod(jax.jit)
+    why_not_exact = ""  # why there is no exact meaning
+    _compiler: Callable[[Callable], Callable] = staticmethod(jax.jit)
 
     def __init__(self, fn: Callable, args: Sequence, names: str = "args") -> None:
         paths, self._structure = jax.tree.flatten_with_path(tuple(args))
@@ -139,7 +140,7 @@ class Program:
         return value
 
     @functools.cached_property
-    def places(self) -> list[tuple[str, str]]:
+    def places(self) -> Sequence[tuple[str, str]]:
         """The primitive and the source line of each choice that the program makes."""
         with wide_on_cpu():
             found: list[tuple[str, str]] = []

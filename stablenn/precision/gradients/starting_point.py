@@ -47,7 +47,7 @@ def warmed_up(fn: Callable, args: tuple, data: Any, steps: int, optimizer: Any) 
     gradient = jax.jit(jax.grad(loss))
     for step in range(steps):
         updates, state = optimizer.update(gradient(inputs), state, inputs)
-        moved: list = optax.apply_updates(inputs, updates)
+        moved: Any = optax.apply_updates(inputs, updates)
         if not all(np.isfinite(np.asarray(value)).all() for value in moved):
             return program.rebuilt(inputs), f"warm-up stopped after {step} steps: the next is not finite"
         inputs = moved

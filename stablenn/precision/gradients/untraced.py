@@ -16,14 +16,16 @@ import numpy as np
 from stablenn.interpret.host import wide_on_cpu
 from stablenn.precision.gradients.program import Program
 
-WHY = "Python's control flow looks at values, so that the function cannot be traced"
-
 
 class Untraced(Program):
     """A `Program` that is run, each time, as Python has it."""
 
-    _compiler = staticmethod(lambda fn: fn)
-    places = ()
+    why_not_exact = "Python's control flow looks at values, so that the function cannot be traced"
+    _compiler: Callable[[Callable], Callable] = staticmethod(lambda fn: fn)
+
+    @property
+    def places(self) -> Sequence[tuple[str, str]]:
+        return ()
 
     def _output_shapes(self):
         return jax.tree.map(jnp.asarray, self._function(*self.inputs))
@@ -41,7 +43,7 @@ class Untraced(Program):
 
     def _mean(self, which: str, mode: str) -> Callable:
         if which == "own":
-            raise NotImplementedError(WHY)
+            raise NotImplementedError(self.why_not_exact)
         side, other = (self.outputs, self.arguments) if mode == "rev" else (self.arguments, self.outputs)
 
         def run(points, weights, jitters):

@@ -100,7 +100,7 @@ def test_a_rule_that_changes_the_value_is_found():
 
 
 def test_a_stable_rule_for_an_unstable_value_is_right():
-    """The value overflows in float32, and its own derivative is NaN: only the exact one tells that the rule is right."""
+    """The value overflows in float32, and its own derivative is NaN there: the exact one is not."""
     softplus = with_rule(lambda x: jnp.log(1 + jnp.exp(x)), lambda x, t: jax.nn.sigmoid(x) * t)
     assert grad_report(softplus, (80.0,)).ok
 
