@@ -107,7 +107,8 @@ def _extrapolated(center, ahead, behind, steps, noise, near) -> Derivative:
 def _best(quotients, order, rounding):
     """The extrapolated quotient whose estimated error is smallest, and that estimate."""
     refined = (order * quotients[1:] - quotients[:-1]) / (order - 1)
-    errors = np.abs(refined - quotients[1:]) + 2 * rounding[1:]
+    # a bound even where the order is one less, as beside a seam
+    errors = np.abs(quotients[1:] - quotients[:-1]) / np.sqrt(order) + 2 * rounding[1:]
     errors = np.where(np.isnan(errors), np.inf, errors)
     best = np.argmin(errors, axis=0)[None]
     return np.take_along_axis(refined, best, 0)[0], np.take_along_axis(errors, best, 0)[0]

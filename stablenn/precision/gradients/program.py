@@ -139,6 +139,14 @@ class Program:
 
         return value
 
+    def values_with(self, jitters: np.ndarray) -> np.ndarray:
+        """The outputs in float64, row by row with another jitter."""
+
+        def run(x, jitters):
+            return jax.lax.map(lambda row: self._jittered(Jitter(*row))(x), jitters)
+
+        return self._on_host(run)(self.at, jitters)
+
     @functools.cached_property
     def places(self) -> Sequence[tuple[str, str]]:
         """The primitive and the source line of each choice that the program makes."""

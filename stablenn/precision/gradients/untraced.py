@@ -41,6 +41,10 @@ class Untraced(Program):
 
         return run
 
+    def values_with(self, jitters: np.ndarray) -> np.ndarray:
+        nudges = jitters[:, 1:2] * np.random.default_rng(0).uniform(-1, 1, (len(jitters), len(self.at)))
+        return self.sampler(self.at * (1 + nudges), self.at)[0]
+
     def _mean(self, which: str, mode: str) -> Callable:
         if which == "own":
             raise NotImplementedError(self.why_not_exact)

@@ -110,8 +110,7 @@ class Witness:
     @functools.cached_property
     def value_noise(self) -> np.ndarray:
         """How far rounding moves each output."""
-        nudges = 2.0**-50 * self.generator.uniform(-1, 1, (2, len(self.at)))
-        values, _ = self.program.sampler(np.concatenate([self.at[None], self.at * (1 + nudges)]), self.at)
+        values = self.program.values_with(np.concatenate([np.zeros((1, 3)), _jitters(_ROUNDING, 0.0)]))
         return np.nan_to_num(_largest(_moves(values)), posinf=0.0)
 
     # --- element by element ----------------------------------------------------------------------------------
