@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
@@ -65,17 +64,18 @@ class ExactDerivatives:
         # 16-bit floats and float32 fit into float32's range; what rounding to it leaves over is known as well
         wide = any(leaf.format.bits == 64 for leaf in (*program.arguments.leaves, *program.outputs.leaves))
         self._dtype = "float64" if wide else "float32"
+        self._own = functools.cache(self._own_of)
 
-    def own(self, mode: str, weights: np.ndarray) -> np.ndarray | None:
+    def own(self, mode: str, weights: np.ndarray, at: np.ndarray | None = None) -> np.ndarray | None:
         """The gradient of the weighted outputs, or the tangent along the weights; NaN where it is not known."""
-        return self._found(lambda x, w: self.program.own(mode, x, w), weights)
+        return self._evaluate(self._own(mode), weights, at)
 
     def rule(self, mode: str, weights: np.ndarray) -> np.ndarray | None:
         """The exact value of what the rule of `mode` says, right or wrong."""
         if self.why_not:
             return None
         self.program.trace_rule(mode)
-        return self._found(lambda x, w: self.program.rule(mode, x, w), weights)
+        return self._evaluate(Exact(lambda x, w: self.program.rule(mode, x, w), dtype=self._dtype), weights)
 
     def along(self, line: np.ndarray) -> Sides | None:
         """The differences of the exact value on both sides, per unit of `line`."""
@@ -101,14 +101,14 @@ class ExactDerivatives:
 
         return Exact(differences, dtype=self._dtype, min_bits=_BITS)
 
-    def _found(self, fn: Callable, weights: np.ndarray) -> np.ndarray | None:
-        return self._evaluate(Exact(fn, dtype=self._dtype), weights)
+    def _own_of(self, mode: str) -> Exact:
+        return Exact(lambda x, w: self.program.own(mode, x, w), dtype=self._dtype)
 
-    def _evaluate(self, exact: Exact, weights: np.ndarray) -> np.ndarray | None:
+    def _evaluate(self, exact: Exact, weights: np.ndarray, at: np.ndarray | None = None) -> np.ndarray | None:
         if self.why_not:
             return None
         try:
-            (truth,) = exact.truth(self.program.at, np.asarray(weights, np.float64))
+            (truth,) = exact.truth(self.program.at if at is None else at, np.asarray(weights, np.float64))
         except UnsupportedPrimitive as error:
             self.why_not = str(error)
             return None

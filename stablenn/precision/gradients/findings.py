@@ -8,7 +8,7 @@ import numpy as np
 
 from stablenn.precision.gradients.differences import Derivative
 from stablenn.precision.gradients.exactly import ExactDerivatives, Sides
-from stablenn.precision.gradients.verdicts import FAILING, Evidence, grade
+from stablenn.precision.gradients.verdicts import CONDITION, FAILING, Evidence, grade
 
 _DOUBTED = ("wrong", "suspicious", "vanished")
 
@@ -53,6 +53,13 @@ class Findings:
     def failing(self) -> np.ndarray:
         """The positions of the derivatives that fail."""
         return np.flatnonzero(np.isin(self.grades, FAILING))
+
+    @property
+    def explained_zeros(self) -> np.ndarray:
+        """Where the computed derivative is zero, the true one is not, and one ulp of the arguments explains that."""
+        e = self.evidence
+        size = np.abs(e.true)
+        return (e.computed == 0) & (size >= e.tiny) & (size <= CONDITION * e.condition)
 
     def grade(self) -> None:
         """Grade with all that is known."""

@@ -36,6 +36,7 @@ def _tangent(witness: Witness, mode: str, label: str, line: np.ndarray, exactly:
     if sides is not None:
         for i in everything:
             found.learn_exactly(i, sides, i)
+        witness.settle_conditions(found)
         found.grade()
     doubted = [i for i in everything if found.grades[i] in (*FAILING, "unknown") and not undefined[i]]
     if doubted:

@@ -42,6 +42,7 @@ def gradient(
     progress("rev: all elements", 0, 2)
     exact = _confirmed(witness, witness.exact.own("rev", weights), weights, lines[0])
     found = witness.findings("rev", "", weights, exact)
+    witness.settle_conditions(found)
     suspects = _suspects(witness, found, everything)
     exactly = set(suspects if everything else suspects[: max(1, _EXACT_BUDGET // max(witness.program.work, 1))])
     wanted = dict.fromkeys([*suspects, *map(int, positions)])

@@ -13,7 +13,7 @@ _NOISE = 16.0
 # How many times its sample the effect of rounded literals may be.
 _LITERALS = 2.0
 # How many ulps of the arguments a true derivative may be worth where the computed one is zero.
-_CONDITION = 4.0
+CONDITION = 4.0
 
 GRADES = {
     "right": "relative error of the rule below 1e-7",
@@ -101,9 +101,9 @@ def grade(evidence: Evidence, *, defined: bool = True) -> np.ndarray:
         kink = ~np.isnan(e.left) & ~np.isnan(e.right)
         finite = np.isfinite(e.computed)
         normal = np.abs(e.true) - e.error >= e.tiny
-        well_conditioned = np.abs(e.true) > _CONDITION * e.condition + 2 * e.error
+        well_conditioned = np.abs(e.true) > CONDITION * e.condition + 2 * e.error
         lost = relative_error(e.computed, e.true, e.floor) > WRONG
-        lost &= np.abs(e.computed - e.true) > _CONDITION * e.condition + 2 * e.error + e.tiny
+        lost &= np.abs(e.computed - e.true) > CONDITION * e.condition + 2 * e.error + e.tiny
         error = rule_error(e)
         graded = np.select(
             [

@@ -75,6 +75,20 @@ class Witness:
         )
         return Findings(mode, label, weights, evidence, exact, bool(np.isfinite(program.computed_value).all()))
 
+    def settle_conditions(self, found: Findings) -> None:
+        """Where a zero may be explained by one ulp of the arguments, or by the noise of float64: ask exactly."""
+        e = found.evidence
+        doubtful = found.explained_zeros & np.isfinite(found.exact)
+        if not doubtful.any():
+            return
+        arguments, side = self.program.arguments, self.program.outputs
+        points = self._nudged(arguments, self.at)[:2]
+        weights = self._nudged(side if found.mode == "rev" else arguments, found.weights)[:2]
+        rows = [self.exact.own(found.mode, w, x) for w, x in zip(weights, points, strict=True)]
+        if all(row is not None for row in rows):
+            e.condition[doubtful] = _largest(_moves(np.stack([found.exact, *rows])))[doubtful]
+            found.grade()
+
     # --- in float64 ------------------------------------------------------------------------------------------
 
     def _rule(self, mode: str, weights: np.ndarray) -> tuple[np.ndarray, ...]:

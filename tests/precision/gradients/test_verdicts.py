@@ -252,3 +252,15 @@ def test_relative_errors():
     assert relative_error(np.array([1.0, 0.0, 0.0]), np.array([2.0, 0.0, 1.0])).tolist() == [0.5, 0.0, 1.0]
     assert relative_error(np.array(1e-9), np.array(0.0), np.array(1.0)) == 1e-9
     assert rule_error(evidence(rule=0.5)).tolist() == [0.5]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_zero_is_not_excused_by_the_noise_of_float64(seed):
+    """x / (1 + |x|): its rule cancels to 0 in float64 as well, and what is left is far below the noise there."""
+    with jax.enable_x64(True):
+        softsign = lambda x: x / (1 + jnp.abs(x))
+        assert "vanished" in verdicts(softsign, jnp.float64(2.0**60), seed=seed)
+        a = jnp.asarray(np.random.default_rng(seed).normal(size=(5, 3)))
+        w = jnp.array([0.1, -0.7, 0.3])
+        target = a @ w
+        assert not verdicts(lambda w: jnp.sum((a @ w - target) ** 2), w, seed=seed) & set(FAILING)
