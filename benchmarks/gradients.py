@@ -27,7 +27,8 @@ import jax.test_util
 import numpy as np
 
 import stablenn
-from benchmarks.gradient_cases import CASES, Case
+from benchmarks import fresh_gradient_cases, gradient_cases
+from benchmarks.gradient_cases import Case
 from stablenn import floats
 from stablenn.cli.arguments import choose, dtype_names, split
 from stablenn.precision.devices import find_device, platform_name, wide_if_needed
@@ -91,7 +92,7 @@ if importlib.util.find_spec("torch") is not None:
     CHECKERS["torch.autograd.gradcheck"] = torchs
 
 
-SETS = {"frozen": CASES}
+SETS = {"frozen": gradient_cases.CASES, "fresh": fresh_gradient_cases.CASES}
 
 
 class Outcome(NamedTuple):
@@ -195,23 +196,24 @@ def times(outcomes: list[Outcome]) -> str:
 
 @click.command()
 @click.option("--dtypes", default=",".join(reversed(floats.NAMES)), help="Float dtypes, separated by commas.")
+@click.option("--cases", default=",".join(SETS), help="Sets of cases, separated by commas; all by default.")
 @click.option("--only", default="", help="Only the cases whose name holds this text.")
 @click.option("--checkers", default=",".join(CHECKERS), help="Checkers, separated by commas; all by default.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables here.")
-def main(dtypes: str, only: str, checkers: str, markdown: Path | None) -> None:
+def main(dtypes: str, cases: str, only: str, checkers: str, markdown: Path | None) -> None:
     chosen = choose("--checkers", split(checkers), CHECKERS)
     todo = [
-        (cases, case, dtype)
-        for cases, listed in SETS.items()
+        (name, case, dtype)
+        for name in choose("--cases", split(cases), SETS)
         for dtype in dtype_names(dtypes)
-        for case in listed
+        for case in SETS[name]
         if dtype in case.dtypes and only in case.name
     ]
     outcomes = []
     with progress_bar() as progress:
-        for done, (cases, case, dtype) in enumerate(todo):
+        for done, (name, case, dtype) in enumerate(todo):
             progress(f"{case.name} {dtype}", done, len(todo))
-            outcomes += [evaluate(cases, case, dtype, checker) for checker in chosen]
+            outcomes += [evaluate(name, case, dtype, checker) for checker in chosen]
             jax.clear_caches()
     sections = [
         "# Gradient checkers: planted faults, and gradients that are right but hard",
