@@ -108,7 +108,7 @@ def grad_report(
       Parker, *Monte Carlo arithmetic: exploiting randomness in floating-point arithmetic*, 1997 (how rounding noise
       is measured).
     """
-    _validate(fn, order, modes, coordinates, datapoints, warmup, terms)
+    _validate(fn, args, order, modes, coordinates, datapoints, warmup, terms)
     args = tuple(args)
     notes = []
     if warmup:
@@ -181,9 +181,11 @@ _UNUSED = {
 # --- what is asked ---------------------------------------------------------------------------------------------------
 
 
-def _validate(fn, order, modes, coordinates, datapoints, warmup, terms) -> None:
+def _validate(fn, args, order, modes, coordinates, datapoints, warmup, terms) -> None:
     if not callable(fn):
         raise TypeError(f"fn must be a function, got {type(fn).__name__}")
+    if not isinstance(args, (tuple, list)):
+        raise TypeError(f"args must be a tuple of arguments such as (x,), got {type(args).__name__}")
     if isinstance(order, bool) or not isinstance(order, int) or order < 1:
         raise ValueError(f"order must be an integer of at least 1, got {order!r}")
     unknown = [mode for mode in modes if mode not in MODES]

@@ -68,7 +68,7 @@ class ExactDerivatives:
 
     def own(self, mode: str, weights: np.ndarray, at: np.ndarray | None = None) -> np.ndarray | None:
         """The gradient of the weighted outputs, or the tangent along the weights; NaN where it is not known."""
-        return self._evaluate(self._own(mode), weights, at)
+        return self._evaluate(self._own(mode), weights, at=at)
 
     def rule(self, mode: str, weights: np.ndarray) -> np.ndarray | None:
         """The exact value of what the rule of `mode` says, right or wrong."""
@@ -83,10 +83,11 @@ class ExactDerivatives:
         moved = (line != 0) & (at != 0) & np.isfinite(at)
         # no element may move further than it is large: poles, logarithms and kinks are never crossed
         share = np.exp2(np.floor(np.log2(np.min(at[moved] / np.abs(line[moved]), initial=1.0))))
-        found = self._evaluate(self._differences, line * share)
+        # the share is taken out again inside, where no format's range ends
+        found = self._evaluate(self._differences, line, np.asarray(share))
         if found is None:
             return None
-        left, right = np.split(found / share, 2)
+        left, right = np.split(found, 2)
         with np.errstate(invalid="ignore"):
             gap = np.abs(left - right)
             kink = gap > _GAP * np.maximum(np.abs(left), np.abs(right))
@@ -94,21 +95,21 @@ class ExactDerivatives:
 
     @functools.cached_property
     def _differences(self) -> Exact:
-        def differences(x, line):
-            step = line * 2.0**-_STEP
-            before, here, after = (self.program.value(x + s * step) for s in (-1, 0, 1))
-            return jnp.concatenate([here - before, after - here]) * 2.0**_STEP
+        def differences(x, line, share):
+            step = share * 2.0**-_STEP
+            before, here, after = (self.program.value(x + s * step * line) for s in (-1, 0, 1))
+            return jnp.concatenate([here - before, after - here]) / step
 
         return Exact(differences, dtype=self._dtype, min_bits=_BITS)
 
     def _own_of(self, mode: str) -> Exact:
         return Exact(lambda x, w: self.program.own(mode, x, w), dtype=self._dtype)
 
-    def _evaluate(self, exact: Exact, weights: np.ndarray, at: np.ndarray | None = None) -> np.ndarray | None:
+    def _evaluate(self, exact: Exact, *operands: np.ndarray, at: np.ndarray | None = None) -> np.ndarray | None:
         if self.why_not:
             return None
         try:
-            (truth,) = exact.truth(self.program.at if at is None else at, np.asarray(weights, np.float64))
+            (truth,) = exact.truth(self.program.at if at is None else at, *(np.asarray(o, np.float64) for o in operands))
         except UnsupportedPrimitive as error:
             self.why_not = str(error)
             return None

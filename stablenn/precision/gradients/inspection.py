@@ -49,6 +49,8 @@ def inspect(fn: Callable, args: tuple, options: Options, label: str = "") -> Gra
     """The report of one function, and of its derivatives where the order is above 1."""
     program = program_of(fn, args)
     _require_something_to_differentiate(program)
+    if not program.arguments.size or not program.outputs.size:
+        return GradReport((), {}, ("there are no elements to check",))
     _require_determinism(program)
     reports = [_first_order(program, options, label)]
     if options.order > 1:
@@ -108,9 +110,9 @@ def _first_order(program: Program, options: Options, label: str) -> GradReport:
 
 
 def _require_something_to_differentiate(program: Program) -> None:
-    if not program.arguments.size:
+    if not program.arguments.leaves:
         raise ValueError("args hold no floats or complex numbers to differentiate with respect to")
-    if not program.outputs.size:
+    if not program.outputs.leaves:
         raise ValueError("fn returns no floats or complex numbers to differentiate")
 
 

@@ -27,7 +27,7 @@ GRADES = {
     "wrong": "relative error of the rule above 1e-2",
     "vanished": "exactly zero where the true derivative is a normal number",
     "invented": "NaN or infinite where the true derivative is finite",
-    "infinite": "the true derivative itself is infinite, while the value is finite",
+    "infinite": "infinite while the value is finite, and no finite derivative is known",
     "changed value": "the value that comes with the derivative is not that of the function",
     "not transposes": "forward and reverse mode contradict each other",
 }
@@ -108,7 +108,7 @@ def grade(evidence: Evidence, *, defined: bool = True) -> np.ndarray:
         graded = np.select(
             [
                 ~finite & (not defined),
-                ~finite & np.isinf(e.true) & (e.computed == e.true),
+                np.isinf(e.computed) & (np.isnan(e.true) | (e.computed == e.true)) & ~kink,
                 ~finite & (np.abs(e.true) > e.largest) & ~np.isnan(e.computed),
                 ~finite,
                 np.isnan(e.true) & ~kink,

@@ -113,6 +113,12 @@ def test_complex_arguments_count_as_two_real_numbers(factor):
     assert any("complex" in note for note in report.notes)
 
 
+def test_arguments_without_elements_pass_with_a_note():
+    report = grad_report(lambda x, n: jnp.sum(x) * n, (jnp.zeros((0, 3)), 2))
+    assert report.ok
+    assert report.notes == ("there are no elements to check",)
+
+
 def test_random_functions_are_refused_and_the_fix_is_named():
     state = np.random.default_rng(0)
     with pytest.raises(ValueError, match=r"two answers.*output.*fixed jax\.random key.*dropout"):
@@ -123,6 +129,7 @@ def test_random_functions_are_refused_and_the_fix_is_named():
     ("change", "error", "message"),
     [
         (dict(fn=3), TypeError, "fn must be a function, got int"),
+        (dict(args=jnp.ones(2)), TypeError, r"args must be a tuple of arguments such as \(x,\), got ArrayImpl"),
         (dict(order=0), ValueError, "order .* at least 1, got 0"),
         (dict(modes=("forward",)), ValueError, "modes must be some of 'fwd', 'rev', 'lin'"),
         (dict(modes="rev"), ValueError, "modes must be"),
