@@ -13,10 +13,12 @@ import collections
 import contextlib
 import importlib.util
 import io
+import multiprocessing
 import statistics
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +30,6 @@ import numpy as np
 
 import stablenn
 from benchmarks import fresh_gradient_cases, gradient_cases
-from benchmarks.gradient_cases import Case
 from stablenn import floats
 from stablenn.cli.arguments import choose, dtype_names, split
 from stablenn.precision.devices import find_device, platform_name, wide_if_needed
@@ -99,7 +100,8 @@ class Outcome(NamedTuple):
     """What one checker said of one case in one dtype."""
 
     cases: str
-    case: Case
+    case: str
+    fault: str | None
     dtype: str
     checker: str
     said_right: bool
@@ -108,24 +110,28 @@ class Outcome(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        if self.case.fault:
+        if self.fault:
             return "missed" if self.said_right else "found"
         return "accepted" if self.said_right else "false alarm"
 
 
-def evaluate(cases: str, case: Case, dtype: str, checker: str) -> Outcome:
-    """One checker on one case."""
-    failure = ""
+def evaluate(cases: str, number: int, dtype: str, checkers: list[str]) -> list[Outcome]:
+    """What the checkers say of one case."""
+    case, outcomes = SETS[cases][number], []
     with wide_if_needed(dtype), warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         fn, args = case.make(floats.format_of(dtype).dtype)
         modes = _modes(fn, args)
-        start = time.perf_counter()
-        try:
-            right = CHECKERS[checker](fn, args, modes)
-        except Exception as error:  # a checker that fails has not accepted the gradient
-            right, failure = False, f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
-        return Outcome(cases, case, dtype, checker, bool(right), failure, time.perf_counter() - start)
+        for checker in checkers:
+            failure, start = "", time.perf_counter()
+            try:
+                right = CHECKERS[checker](fn, args, modes)
+            except Exception as error:  # a checker that fails has not accepted the gradient
+                right, failure = False, f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+            seconds = time.perf_counter() - start
+            outcomes.append(Outcome(cases, case.name, case.fault, dtype, checker, bool(right), failure, seconds))
+    jax.clear_caches()
+    return outcomes
 
 
 def _modes(fn, args) -> tuple[str, ...]:
@@ -162,7 +168,7 @@ def table(outcomes: list[Outcome]) -> str:
     for cases, dtype in dict.fromkeys((o.cases, o.dtype) for o in outcomes):
         rows = [o for o in outcomes if (o.cases, o.dtype) == (cases, dtype)]
         first = [o for o in rows if o.checker == names[0]]
-        faults = sum(bool(o.case.fault) for o in first)
+        faults = sum(bool(o.fault) for o in first)
         cells = [cases, dtype, str(faults), str(len(first) - faults)]
         for name in names:
             said = collections.Counter(o.verdict for o in rows if o.checker == name)
@@ -179,7 +185,7 @@ def mistakes(outcomes: list[Outcome]) -> str:
             wrong: dict[str, list[str]] = {}
             for o in outcomes:
                 if (o.checker, o.verdict) == (checker, verdict):
-                    wrong.setdefault(o.case.name, []).append(o.dtype)
+                    wrong.setdefault(o.case, []).append(o.dtype)
             said = "; ".join(f"{name} ({', '.join(kinds)})" for name, kinds in wrong.items())
             lines.append(f"- **{checker}, {verdict}**: {said or 'none'}.")
     return "\n".join(lines)
@@ -199,22 +205,23 @@ def times(outcomes: list[Outcome]) -> str:
 @click.option("--cases", default=",".join(SETS), help="Sets of cases, separated by commas; all by default.")
 @click.option("--only", default="", help="Only the cases whose name holds this text.")
 @click.option("--checkers", default=",".join(CHECKERS), help="Checkers, separated by commas; all by default.")
+@click.option("--workers", default=4, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables here.")
-def main(dtypes: str, cases: str, only: str, checkers: str, markdown: Path | None) -> None:
+def main(dtypes: str, cases: str, only: str, checkers: str, workers: int, markdown: Path | None) -> None:
     chosen = choose("--checkers", split(checkers), CHECKERS)
     todo = [
-        (name, case, dtype)
+        (name, number, dtype, chosen)
         for name in choose("--cases", split(cases), SETS)
         for dtype in dtype_names(dtypes)
-        for case in SETS[name]
+        for number, case in enumerate(SETS[name])
         if dtype in case.dtypes and only in case.name
     ]
-    outcomes = []
-    with progress_bar() as progress:
-        for done, (name, case, dtype) in enumerate(todo):
-            progress(f"{case.name} {dtype}", done, len(todo))
-            outcomes += [evaluate(name, case, dtype, checker) for checker in chosen]
-            jax.clear_caches()
+    outcomes: list[Outcome] = []
+    processes = multiprocessing.get_context("spawn")  # threads of JAX do not survive a fork
+    with progress_bar() as progress, ProcessPoolExecutor(workers, processes) as pool:
+        for done, found in enumerate(pool.map(evaluate, *zip(*todo, strict=True)), 1):
+            progress(f"{found[0].case} {found[0].dtype}", done, len(todo))
+            outcomes += found
     sections = [
         "# Gradient checkers: planted faults, and gradients that are right but hard",
         f"`python -m benchmarks.gradients`, {platform_name(find_device())}, jax {jax.__version__}; missed faults and "
@@ -227,7 +234,7 @@ def main(dtypes: str, cases: str, only: str, checkers: str, markdown: Path | Non
     console().print(text, highlight=False, markup=False)
     for o in outcomes:
         if o.failure and o.checker.startswith("stablenn"):
-            console().print(f"{o.case.name} {o.dtype}: {o.failure}", highlight=False, markup=False)
+            console().print(f"{o.case} {o.dtype}: {o.failure}", highlight=False, markup=False)
     if markdown is not None:
         markdown.write_text(text, encoding="utf-8")
 

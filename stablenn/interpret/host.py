@@ -20,6 +20,6 @@ def on_cpu() -> contextlib.AbstractContextManager:
 
 @contextlib.contextmanager
 def wide_on_cpu() -> Iterator[None]:
-    """`on_cpu`, with a local x64 setting."""
-    with enable_x64(True), on_cpu():
+    """`on_cpu`, with a local x64 setting, and none of the user's settings that forbid or debug."""
+    with enable_x64(True), on_cpu(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield

@@ -33,6 +33,7 @@ _CALLS = {
     "run_state": "jaxpr",
     "linear_call": "callee",
     "composite": "jaxpr",
+    "eval_jaxpr": "call_jaxpr",
 }
 
 
@@ -59,6 +60,15 @@ def called(eqn: JaxprEqn):
         operands = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]
         return jax.make_jaxpr(operation.expand)(*jax.tree.unflatten(operation.in_tree, operands))
     return None
+
+
+def bind(eqn: JaxprEqn, operands: Sequence, params: dict | None = None) -> list:
+    """The outputs of an equation on other operands, and perhaps with other parameters."""
+    found = eqn.primitive.get_bind_params(eqn.params if params is None else params)
+    outputs = eqn.primitive.bind(*operands, **found)
+    if not eqn.primitive.multiple_results:
+        return [outputs]
+    return list(getattr(outputs, "vals", outputs))  # some of them return trees
 
 
 def scan_operands(eqn: JaxprEqn, operands: Sequence) -> tuple[list, list, list]:

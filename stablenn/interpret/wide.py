@@ -20,7 +20,8 @@ from stablenn.interpret.walker import Control, Frame, Path, source_line, walk, w
 _IDENTITIES = {"stop_gradient", "copy", "copy_p", "optimization_barrier", "reduce_precision"}
 # These mean bits, or run code that expects its own dtypes.
 _AS_THEY_ARE = {"bitcast_convert_type", "nextafter", "reduce", "reduce_window", "shard_map", "pallas_call"}
-_AS_THEY_ARE |= {"pure_callback", "io_callback", "ffi_call", "xla_call", "custom_partitioning"}
+_AS_THEY_ARE |= {"pure_callback", "io_callback", "ffi_call", "custom_partitioning", "random_gamma"}
+_EXACT = {"bitcast_convert_type", "nextafter"}  # of these, what does not round
 _DTYPE_PARAMETERS = ("new_dtype", "dtype", "preferred_element_type")
 _NO_LONGER_APT = {"precision": None, "accuracy": None}  # how much the program's own dtype may lose
 _SCATTERS = {
@@ -36,6 +37,7 @@ _SCATTERS = {
     "scatter-max": lax.scatter_max,
     "scatter_max": lax.scatter_max,
 }
+_EPS = float(np.finfo(np.float64).eps)
 # What rounds in floating point; the others move values or choose among them.
 _ROUNDING = {
     *("add", "add_any", "sub", "mul", "div", "rem", "pow", "integer_pow", "square", "sqrt", "rsqrt", "cbrt", "exp"),
@@ -91,12 +93,14 @@ class Wide:
     Attributes:
       choices: what comparisons, maxima, orders and the like decided, in the order of the program.
       kept: the primitives that were evaluated at their own dtypes.
+      met: all primitives.
     """
 
     def __init__(self, jitter: Jitter | None = None) -> None:
         self.jitter = jitter
         self.choices: list[Choice] = []
         self.kept: set[str] = set()
+        self.met: set[str] = set()
         self.control: Mapping[str, Control] = {"scan": self._scan, "while": self._while, "cond": self._cond}
 
     # --- the Meaning protocol --------------------------------------------------------------------------------
@@ -115,6 +119,7 @@ class Wide:
 
     def equation(self, eqn, inputs: list, path: Path) -> list:
         name = eqn.primitive.name
+        self.met.add(name)
         if name in _IDENTITIES:
             return list(inputs)
         outputs = self._outputs(eqn, inputs)
@@ -131,6 +136,8 @@ class Wide:
         if name in _AS_THEY_ARE:
             return self._at_own_dtypes(eqn, inputs)
         if name == "convert_element_type":
+            if jnp.iscomplexobj(inputs[0]) and not jnp.issubdtype(params["new_dtype"], np.complexfloating):
+                inputs = [jnp.real(inputs[0])]
             return [lax.convert_element_type(inputs[0], widened_dtype(params["new_dtype"]))]
         if name in _SCATTERS:
             passed = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
@@ -139,28 +146,32 @@ class Wide:
             if params.get(key) is not None:
                 params[key] = widened_dtype(params[key])
         params |= {key: value for key, value in _NO_LONGER_APT.items() if key in params}
-        outputs = eqn.primitive.bind(*inputs, **params)
-        return list(outputs) if eqn.primitive.multiple_results else [outputs]
+        return jaxprs.bind(eqn, inputs, params)
 
     def _at_own_dtypes(self, eqn, inputs: list) -> list:
-        if any(widened_dtype(atom.aval.dtype) != atom.aval.dtype for atom in [*eqn.invars, *eqn.outvars]):
+        def is_narrow(atom):
+            return widened_dtype(atom.aval.dtype) != atom.aval.dtype
+
+        if any(map(is_narrow, eqn.invars)):
             self.kept.add(eqn.primitive.name)
         narrow = [
-            value if widened_dtype(atom.aval.dtype) == atom.aval.dtype else value.astype(atom.aval.dtype)
+            value.astype(atom.aval.dtype) if is_narrow(atom) else value
             for atom, value in zip(eqn.invars, inputs, strict=True)
         ]
-        outputs = eqn.primitive.bind(*narrow, **eqn.params)
-        outputs = outputs if eqn.primitive.multiple_results else [outputs]
-        return [
-            value if widened_dtype(var.aval.dtype) == var.aval.dtype else value.astype(widened_dtype(var.aval.dtype))
-            for var, value in zip(eqn.outvars, outputs, strict=True)
-        ]
+        outputs = []
+        for var, value in zip(eqn.outvars, jaxprs.bind(eqn, narrow), strict=True):
+            wide = value.astype(widened_dtype(var.aval.dtype)) if is_narrow(var) else value
+            if self.jitter is not None and is_narrow(var) and eqn.primitive.name not in _EXACT:
+                # rounded to its own dtype: that noise, in place of float64's
+                wide = _moved(wide, self.jitter, float(jnp.finfo(var.aval.dtype).eps) / _EPS)
+            outputs.append(wide)
+        return outputs
 
     # --- control flow stays what it is, with widened bodies --------------------------------------------------
 
     def _inside(self) -> Wide:
         inner = Wide(self.jitter)
-        inner.kept = self.kept
+        inner.kept, inner.met = self.kept, self.met
         return inner
 
     def _scan(self, eqn, inputs: list, meaning, path: Path) -> list:
@@ -179,6 +190,7 @@ class Wide:
         return [*carry, *ys]
 
     def _while(self, eqn, inputs: list, meaning, path: Path) -> list:
+        self.met.add("while")
         first, second = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
         fixed, consts, carry = inputs[:first], inputs[first : first + second], inputs[first + second :]
         frame = (*path, Frame(eqn))
@@ -208,12 +220,12 @@ class Wide:
         return list(lax.switch(index, branches, *inputs[1:]))
 
 
-def _moved(value, jitter: Jitter):
+def _moved(value, jitter: Jitter, times: float = 1.0):
     if not jnp.issubdtype(value.dtype, np.inexact):
         return value
     # as good as random, and equal for equals
     phase = jnp.sin(lax.stop_gradient(jnp.real(value)) * 1e9 + jitter.seed)
-    return value * (1 + jitter.results * jnp.where(jnp.isfinite(phase), phase, 0))
+    return value * (1 + times * jitter.results * jnp.where(jnp.isfinite(phase), phase, 0))
 
 
 def _taken(name: str, inputs: list, outputs: list, params) -> Any:
@@ -247,17 +259,17 @@ def _taken(name: str, inputs: list, outputs: list, params) -> Any:
     return None
 
 
-def widen(closed, jitter: Jitter | None = None) -> Callable[..., tuple[list, list[Choice], set[str]]]:
+def widen(closed, jitter: Jitter | None = None) -> Callable[..., tuple[list, Wide]]:
     """The program of a closed jaxpr in float64, as a function of its operands that JAX can trace.
 
-    It returns the outputs, the choices on the way to them, and the primitives that kept their own dtypes. To be
-    called under a local x64 setting.
+    It returns the outputs, and the meaning that knows the choices on the way to them. To be called under a local x64
+    setting.
     """
 
     def run(*operands: Sequence):
         meaning = Wide(jitter)
         inputs = [widened(value, aval) for value, aval in zip(operands, closed.in_avals, strict=True)]
         outputs = walk(closed.jaxpr, closed.consts, inputs, meaning)
-        return outputs, meaning.choices, meaning.kept
+        return outputs, meaning
 
     return run

@@ -14,8 +14,8 @@ from stablenn.interpret.work import scalar_operations
 def wide(fn, *args, jitter=None):
     closed = jax.make_jaxpr(fn)(*args)
     with wide_on_cpu():
-        outputs, choices, kept = widen(closed, jitter)(*args)
-    return np.asarray(outputs[0]), choices, kept
+        outputs, meaning = widen(closed, jitter)(*args)
+    return np.asarray(outputs[0]), meaning.choices, meaning.kept
 
 
 X = np.float32([0.5, -0.2, 0.3])

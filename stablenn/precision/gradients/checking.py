@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stablenn.precision.gradients.inspection import Options, inspect
+from stablenn.precision.gradients.inspection import NOT_CHECKED, Options, inspect
 from stablenn.precision.gradients.program import MODES
 from stablenn.precision.gradients.report import GradReport
 from stablenn.precision.gradients.starting_point import first_rows, warmed_up, with_data
@@ -108,7 +109,12 @@ def grad_report(
       Parker, *Monte Carlo arithmetic: exploiting randomness in floating-point arithmetic*, 1997 (how rounding noise
       is measured).
     """
-    _validate(fn, args, order, modes, coordinates, datapoints, warmup, terms)
+    modes = (modes,) if isinstance(modes, str) else tuple(modes)
+    order, seed, datapoints, warmup = (
+        _integer(*option)
+        for option in (("order", order, 1), ("seed", seed, 0), ("datapoints", datapoints, 1), ("warmup", warmup, 0))
+    )
+    _validate(fn, args, modes, coordinates, terms)
     args = tuple(args)
     notes = []
     if warmup:
@@ -116,7 +122,7 @@ def grad_report(
         notes.append(note)
     few = () if data is None else first_rows(data, datapoints)
     with progress_bar(_PATIENCE) if progress is None else contextlib.nullcontext(progress) as show:
-        options = Options(order, tuple(modes), coordinates, seed, exact, show)
+        options = Options(order, modes, coordinates, seed, exact, show)
         report = inspect(with_data(fn, few), args, options)
         found = {name: inspect(with_data(term, few), args, options) for name, term in (terms or {}).items()}
     return GradReport(report.derivatives, report.counts, (*notes, *report.notes), found)
@@ -169,6 +175,9 @@ def check_grads(
     report = grad_report(fn, args, order, modes, **options)
     if not report.ok:
         raise WrongGradient(report)
+    for note in report.notes:
+        if note.startswith(NOT_CHECKED):
+            warnings.warn(note, UserWarning, stacklevel=2)
 
 
 _UNUSED = {
@@ -181,22 +190,25 @@ _UNUSED = {
 # --- what is asked ---------------------------------------------------------------------------------------------------
 
 
-def _validate(fn, args, order, modes, coordinates, datapoints, warmup, terms) -> None:
+def _integer(name: str, value, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
+def _validate(fn, args, modes, coordinates, terms) -> None:
     if not callable(fn):
         raise TypeError(f"fn must be a function, got {type(fn).__name__}")
     if not isinstance(args, (tuple, list)):
         raise TypeError(f"args must be a tuple of arguments such as (x,), got {type(args).__name__}")
-    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
-        raise ValueError(f"order must be an integer of at least 1, got {order!r}")
-    unknown = [mode for mode in modes if mode not in MODES]
-    if unknown or not modes or isinstance(modes, str):
+    if not modes or any(mode not in MODES for mode in modes):
         raise ValueError(f"modes must be some of {', '.join(map(repr, MODES))}, got {modes!r}")
-    if coordinates != "all" and (not isinstance(coordinates, int) or coordinates < 1):
-        raise ValueError(f"coordinates must be a number of elements for each leaf, or 'all', got {coordinates!r}")
-    if datapoints < 1:
-        raise ValueError(f"datapoints must be at least 1, got {datapoints!r}")
-    if warmup < 0:
-        raise ValueError(f"warmup must be a number of steps, got {warmup!r}")
+    if coordinates != "all":
+        _integer("coordinates, if not 'all',", coordinates, 1)
     for name, term in (terms or {}).items():
         if not callable(term):
             raise TypeError(f"terms[{name!r}] must be a function, got {type(term).__name__}")

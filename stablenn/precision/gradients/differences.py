@@ -33,6 +33,7 @@ class Derivative:
       left, right: the one-sided derivatives.
       kink: where they differ.
       near: the primitives and source lines whose choice changes within the largest step.
+      moves: which outputs change at all.
     """
 
     value: np.ndarray
@@ -40,7 +41,8 @@ class Derivative:
     left: np.ndarray
     right: np.ndarray
     kink: np.ndarray
-    near: tuple[tuple[str, str], ...] = ()
+    near: tuple[tuple[str, str], ...]
+    moves: np.ndarray
 
     def contract(self, weights: np.ndarray) -> Derivative:
         """The derivative of the weighted sum of the outputs."""
@@ -48,12 +50,12 @@ class Derivative:
         w = weights[used]
         value, left, right = (np.array([np.sum(w * side[used])]) for side in (self.value, self.left, self.right))
         error = np.array([np.sum(np.abs(w) * self.error[used])])
-        return Derivative(value, error, left, right, np.array([bool(self.kink[used].any())]), self.near)
+        return Derivative(value, error, left, right, np.array([bool(self.kink[used].any())]), self.near, self.moves)
 
     def per(self, unit: float) -> Derivative:
         """The derivative by a number, from the derivative along `unit` times that number."""
         parts = (self.value / unit, self.error / unit, self.left / unit, self.right / unit)
-        return Derivative(*parts, self.kink, self.near)
+        return Derivative(*parts, self.kink, self.near, self.moves)
 
 
 def differentiate(program: Program, line: np.ndarray, smallest: float, noise: np.ndarray) -> Derivative:
@@ -84,7 +86,7 @@ def _with_steps(program: Program, line, noise, first: float, last: float) -> Der
     points = np.stack([program.at, *(program.at + s * h * line for s in (1, -1) for h in steps)])
     values, moved = program.sampler(points, program.at)
     changed = np.any(moved[1:], axis=0)
-    near = tuple(dict.fromkeys(place for place, yes in zip(program.places, changed, strict=True) if yes))
+    near = tuple(dict.fromkeys(place for place, yes in zip(program.places, changed, strict=False) if yes))
     with np.errstate(all="ignore"):
         return _extrapolated(values[0], values[1 : _LEVELS + 1], values[_LEVELS + 1 :], steps, noise, near)
 
@@ -92,7 +94,7 @@ def _with_steps(program: Program, line, noise, first: float, last: float) -> Der
 def _extrapolated(center, ahead, behind, steps, noise, near) -> Derivative:
     h = steps[:, None]
     ratio = h[:-1] / h[1:]
-    size = np.maximum(np.nanmax(np.abs([center, *ahead, *behind]), axis=0) * 2.0**-52, noise)
+    size = np.maximum(np.fmax.reduce(np.abs([center, *ahead, *behind]), axis=0) * 2.0**-52, noise)
     centered, centered_error = _best((ahead - behind) / (2 * h), ratio**2, size / h)
     right, right_error = _best((ahead - center) / h, ratio, 2 * size / h)
     left, left_error = _best((center - behind) / h, ratio, 2 * size / h)
@@ -101,7 +103,8 @@ def _extrapolated(center, ahead, behind, steps, noise, near) -> Derivative:
     for side, error in ((right, right_error), (left, left_error)):  # at the edge of what the function is defined on
         only = ~np.isfinite(centered_error) & np.isfinite(error)
         centered, centered_error = np.where(only, side, centered), np.where(only, error, centered_error)
-    return Derivative(centered, centered_error, left, right, kink, near)
+    moves = np.any((np.concatenate([ahead, behind]) != center) & ~np.isnan(center), axis=0)
+    return Derivative(centered, centered_error, left, right, kink, near, moves)
 
 
 def _best(quotients, order, rounding):

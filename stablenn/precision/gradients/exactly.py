@@ -24,6 +24,7 @@ _STEP = 400
 _BITS = _STEP + 160
 # Two exact one-sided differences of a smooth function agree to far more than this; at a kink they do not.
 _GAP = 2.0**-40
+_TRUNCATION = 2.0**-300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Sides:
         """The derivative of the weighted sum of the outputs."""
         used = weights != 0
         w = weights[used]
-        value, left, right = (np.array([np.sum(w * side[used])]) for side in (self.value, self.left, self.right))
+        with np.errstate(invalid="ignore"):
+            value, left, right = (np.array([np.sum(w * side[used])]) for side in (self.value, self.left, self.right))
         return Sides(value, left, right, np.array([bool(self.kink[used].any())]))
 
     def per(self, unit: float) -> Sides:
@@ -77,6 +79,11 @@ class ExactDerivatives:
         self.program.trace_rule(mode)
         return self._evaluate(Exact(lambda x, w: self.program.rule(mode, x, w), dtype=self._dtype), weights)
 
+    @functools.cached_property
+    def value(self) -> np.ndarray | None:
+        """The exact outputs."""
+        return self._evaluate(Exact(self.program.value, dtype=self._dtype))
+
     def along(self, line: np.ndarray) -> Sides | None:
         """The differences of the exact value on both sides, per unit of `line`."""
         at = np.abs(self.program.at)
@@ -90,7 +97,7 @@ class ExactDerivatives:
         left, right = np.split(found, 2)
         with np.errstate(invalid="ignore"):
             gap = np.abs(left - right)
-            kink = gap > _GAP * np.maximum(np.abs(left), np.abs(right))
+            kink = (gap > _GAP * np.maximum(np.abs(left), np.abs(right))) & (gap > _TRUNCATION)
             return Sides((left + right) / 2, left, right, kink)
 
     @functools.cached_property
@@ -109,7 +116,9 @@ class ExactDerivatives:
         if self.why_not:
             return None
         try:
-            (truth,) = exact.truth(self.program.at if at is None else at, *(np.asarray(o, np.float64) for o in operands))
+            (truth,) = exact.truth(
+                self.program.at if at is None else at, *(np.asarray(o, np.float64) for o in operands)
+            )
         except UnsupportedPrimitive as error:
             self.why_not = str(error)
             return None

@@ -32,8 +32,9 @@ class Findings:
       weights: the weights.
       evidence: what is known of each derivative; it grows while the inspection goes on.
       exact: the exact derivatives, NaN where there is none.
-      defined: whether all outputs of the function are finite.
+      linear: whether the rule is linear in the weights, as every derivative is.
       grades: the grade of each derivative.
+      undefined: where an output that is not finite depends on this argument, or is this output.
       looked: what differences said, by position.
     """
 
@@ -42,11 +43,13 @@ class Findings:
     weights: np.ndarray
     evidence: Evidence
     exact: np.ndarray
-    defined: bool
+    linear: np.ndarray
     grades: np.ndarray = dataclasses.field(init=False)
+    undefined: np.ndarray = dataclasses.field(init=False)
     looked: dict[int, Looked] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.undefined = np.zeros(len(self.exact), bool)
         self.grade()
 
     @property
@@ -63,7 +66,9 @@ class Findings:
 
     def grade(self) -> None:
         """Grade with all that is known."""
-        self.grades = grade(self.evidence, defined=self.defined)
+        self.grades = grade(self.evidence)
+        self.grades[~self.linear & ~np.isin(self.grades, FAILING)] = "not linear"
+        self.grades[self.undefined] = "undefined"
 
     def grade_for_good(self, exact: ExactDerivatives) -> None:
         """Grade; before a rule is called wrong, it is evaluated exactly where that can be."""

@@ -32,12 +32,13 @@ def _tangent(witness: Witness, mode: str, label: str, line: np.ndarray, exactly:
     undefined = ~np.isfinite(witness.program.computed_value)
     sides = witness.exact.along(line) if exactly else None
     found = witness.findings(mode, label, line, None)
+    found.undefined = undefined
     everything = range(witness.program.outputs.size)
     if sides is not None:
         for i in everything:
             found.learn_exactly(i, sides, i)
         witness.settle_conditions(found)
-        found.grade()
+    found.grade()
     doubted = [i for i in everything if found.grades[i] in (*FAILING, "unknown") and not undefined[i]]
     if doubted:
         smallest = np.abs(witness.at[(line != 0) & (witness.at != 0)]).min(initial=1.0)
@@ -48,7 +49,6 @@ def _tangent(witness: Witness, mode: str, label: str, line: np.ndarray, exactly:
             if not found.learn_exactly(i, sides, i):
                 found.learn(i, numeric, i)
         found.grade_for_good(witness.exact)
-    found.grades[undefined] = "undefined"
     return found
 
 

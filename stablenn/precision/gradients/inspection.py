@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
 from stablenn.precision.gradients import forward, probes, reverse
@@ -17,8 +18,10 @@ from stablenn.precision.gradients.untraced import program_of
 from stablenn.precision.gradients.witness import Witness
 from stablenn.progress import Progress
 
+NOT_CHECKED = "not checked"
 # Scalar operations in an evaluation up to which the exact one takes seconds.
 _AFFORDABLE = 100_000
+_UNEQUAL = (-2.0, -1.5, -1.25, -1.0, -0.75, -0.5, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 # Random directions through all elements.
 _DIRECTIONS = 2
 # Elements along which forward mode is checked, besides the random directions.
@@ -47,6 +50,11 @@ class Options:
 
 def inspect(fn: Callable, args: tuple, options: Options, label: str = "") -> GradReport:
     """The report of one function, and of its derivatives where the order is above 1."""
+    with jax.debug_nans(False), jax.debug_infs(False), np.errstate(all="ignore"):
+        return _inspect(fn, args, options, label)
+
+
+def _inspect(fn: Callable, args: tuple, options: Options, label: str) -> GradReport:
     program = program_of(fn, args)
     _require_something_to_differentiate(program)
     if not program.arguments.size or not program.outputs.size:
@@ -65,7 +73,7 @@ def _derivative(program: Program, mode: str, seed: int) -> Callable | None:
     """The derivative that `mode` makes, along fixed weights, as a function of the inexact arguments."""
     generator = np.random.default_rng(seed)
     side = program.outputs if mode == "rev" else program.arguments
-    weights = side.from_host(generator.choice((-1.0, 1.0), side.size) if side.size > 1 else np.ones(1))
+    weights = side.from_host(_weights(side.size, generator)[0])
     try:
         program.computed(mode, np.ones(side.size))
     except NoSuchMode:
@@ -73,13 +81,19 @@ def _derivative(program: Program, mode: str, seed: int) -> Callable | None:
     return lambda *inputs: program.derivative(mode, list(inputs), weights)[1]
 
 
+def _weights(size: int, generator: np.random.Generator) -> list[np.ndarray]:
+    """1 for a single number; for more of them random signs, and weights without any symmetry, exact in every dtype."""
+    if size == 1:
+        return [np.ones(1)]
+    return [generator.choice((-1.0, 1.0), size), generator.choice(_UNEQUAL, size)]
+
+
 def _first_order(program: Program, options: Options, label: str) -> GradReport:
     generator = np.random.default_rng(options.seed)
     exact = ExactDerivatives(program, {None: _AFFORDABLE, True: np.inf, False: 0}[options.exact])
     witness = Witness(program, exact, generator)
     finite = np.isfinite(program.computed_value)
-    signs = generator.choice((-1.0, 1.0), program.outputs.size) if program.outputs.size > 1 else np.ones(1)
-    weights = np.where(finite, signs, 0.0)
+    weights = [np.where(finite, some, 0.0) for some in _weights(program.outputs.size, generator)]
     positions = probes.elements(program.arguments, program.at, options.coordinates, generator)
     lines = [probes.direction(program.arguments, program.at, generator) for _ in range(_DIRECTIONS)]
     findings: list[Findings] = []
@@ -90,19 +104,23 @@ def _first_order(program: Program, options: Options, label: str) -> GradReport:
     for mode in sorted(options.modes, key=("rev", "fwd", "lin").index):
         try:
             if mode == "rev":
-                found = [reverse.gradient(witness, weights, positions, lines, options.everything, options.progress)]
+                found = reverse.gradients(witness, weights, positions, lines, options.everything, options.progress)
             else:
-                chosen = positions if options.everything else positions[:_FORWARD_ELEMENTS]
+                chosen = positions[:_FORWARD_ELEMENTS]
                 signs = [np.sign(line) for line in lines]
                 found = forward.tangents(witness, mode, signs, chosen, options.progress)
             findings += found
         except NoSuchMode as error:
             missing.append(error)
-            notes.append(f"not checked, since there is no such derivative: {error}")
+            notes.append(f"{NOT_CHECKED}, since there is no such derivative: {error}")
     if missing and not findings:
         raise missing[0]
     if exact.why_not:
         notes.append(f"float64 differences alone, no exact derivatives: {exact.why_not}")
+    if "stop_gradient" in program.met:
+        notes.append("stop_gradient in the program: the derivative of its value ignores it")
+    if "while" in program.met:
+        notes.append("a while loop in the program: its value is where the loop stops, not the limit that it goes to")
     if program.kept:
         notes.append(f"evaluated at their own dtypes instead of float64: {', '.join(sorted(program.kept))}")
     derivatives, counts = listed(witness, findings, label)

@@ -31,12 +31,15 @@ def listed(witness: Witness, findings: list[Findings], label: str) -> tuple[list
         remarkable = np.flatnonzero(~np.isin(found.grades, ("right", *FAILING)))[:_REMARKABLE]
         shown = dict.fromkeys(map(int, [*found.failing[:_LISTED], *remarkable, *found.looked])) or {0: None}
         derivatives += [_one(layout, found, i, label) for i in shown]
-    for mode, output, value, right in witness.changed_values:
-        counts["changed value"] += 1
-        error = float(relative_error(value, right))
-        derivatives.append(
-            Derivative(label + mode, output, value, right, np.nan, right, error, np.nan, "changed value", "rule")
-        )
+    for verdict, side, values in (
+        ("changed value", "rule", witness.changed_values),
+        ("lost value", "rounding", witness.lost_values),
+    ):
+        for mode, output, value, right in values:
+            counts[verdict] += 1
+            error = float(relative_error(value, right))
+            numbers = (value, np.nan, np.nan, right, error, np.nan)
+            derivatives.append(Derivative(label + mode, output, *numbers, verdict, side))
     reverse = next((f for f in findings if f.mode == "rev"), None)
     forward = next((f for f in findings if f.mode != "rev"), None)
     if reverse and forward and not any(counts[name] for name in FAILING):

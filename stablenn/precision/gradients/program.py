@@ -33,15 +33,18 @@ class Program:
     """``fn(*args)`` as a function of the real numbers in the inexact leaves of `args`."""
 
     why_not_exact = ""  # why there is no exact meaning
-    _compiler: Callable[[Callable], Callable] = staticmethod(jax.jit)
+    compiler: Callable[[Callable], Callable] = staticmethod(jax.jit)
 
     def __init__(self, fn: Callable, args: Sequence, names: str = "args") -> None:
         paths, self._structure = jax.tree.flatten_with_path(tuple(args))
         leaves = [leaf for _, leaf in paths]
+        for path, leaf in paths:
+            _require_array(names + jax.tree_util.keystr(path), leaf)
         self._inexact = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(_dtype(leaf), np.inexact)]
         self._leaves = leaves
         self.fn = fn
-        self.inputs = [leaves[i] for i in self._inexact]
+        # copies on the host: a function may donate its arguments
+        self.inputs = [_copied(leaves[i]) for i in self._inexact]
         self.arguments = Layout(
             tuple(
                 Leaf(names + jax.tree_util.keystr(paths[i][0]), np.shape(leaves[i]), _dtype(leaves[i]))
@@ -57,7 +60,8 @@ class Program:
                 for i in self._wanted
             )
         )
-        self.kept: set[str] = set()
+        self.kept: set[str] = set()  # primitives evaluated at their own dtypes
+        self.met: set[str] = set()  # primitives of the value
         self._compiled = functools.cache(self._compile)
         self.trace_rule = functools.cache(self._trace_rule)
         self.meant = functools.cache(self._mean)
@@ -87,7 +91,7 @@ class Program:
     @functools.cached_property
     def computed_value(self) -> np.ndarray:
         """The outputs in their own dtypes."""
-        return self.outputs.to_host(self._compiler(self.function)(*self.inputs))
+        return self.outputs.to_host(self.compiler(self.function)(*self.inputs))
 
     def computed(self, mode: str, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The outputs and the derivative that `mode` computes: gradients of weights, or tangents along them."""
@@ -100,14 +104,16 @@ class Program:
         return self.outputs.to_host(value), other.to_host(derivative)
 
     def _compile(self, mode: str) -> Callable:
-        return self._compiler(functools.partial(self.derivative, mode))
+        return self.compiler(functools.partial(self.derivative, mode))
 
     def derivative(self, mode: str, inputs: list, weights: list):
         """The outputs, and the gradients of weighted outputs or the tangents along weights."""
         if mode == "rev":
             # conjugated on both sides, the gradient is that of the real inner product
             value, pullback = jax.vjp(self.function, *inputs)
-            return value, jax.tree.map(jnp.conj, pullback(jax.tree.map(jnp.conj, weights)))
+            cotangents = [jnp.conj(jnp.asarray(w, jnp.result_type(v))) for w, v in zip(weights, value, strict=True)]
+            return value, jax.tree.map(jnp.conj, pullback(cotangents))
+        weights = [jnp.asarray(w, jnp.result_type(x)) for w, x in zip(weights, inputs, strict=True)]
         if mode == "lin":
             value, push = jax.linearize(self.function, *inputs)
             return value, push(*weights)
@@ -120,9 +126,10 @@ class Program:
         run = widen(self.closed)
 
         def value(x):
-            outputs, choices, kept = run(*self.arguments.unravel(x))
-            self.kept |= kept
-            return self.outputs.ravel([outputs[i] for i in self._wanted]), choices
+            outputs, meaning = run(*self.arguments.unravel(x))
+            self.kept |= meaning.kept
+            self.met |= meaning.met
+            return self.outputs.ravel([outputs[i] for i in self._wanted]), meaning.choices
 
         return value
 
@@ -134,7 +141,7 @@ class Program:
         run = widen(self.closed, jitter)
 
         def value(x):
-            outputs, _, _ = run(*self.arguments.unravel(x))
+            outputs, _ = run(*self.arguments.unravel(x))
             return self.outputs.ravel([outputs[i] for i in self._wanted])
 
         return value
@@ -171,7 +178,7 @@ class Program:
             def one(point):
                 value, others = self._wide(point)
                 moved = [jnp.any(o.taken != b) for o, b in zip(others, base, strict=True)]
-                return value, jnp.array(moved, bool)
+                return value, jnp.array([*moved, False], bool)
 
             return jax.lax.map(one, points, batch_size=self._batch)
 
@@ -191,8 +198,8 @@ class Program:
         """The derivative that `mode` computes, in float64, custom rules and all: a traceable function."""
         side, other = (self.outputs, self.arguments) if mode == "rev" else (self.arguments, self.outputs)
         closed = self.trace_rule(mode)
-        derivative, _, kept = widen(closed, jitter)(*self.arguments.unravel(x), *side.unravel(weights))
-        self.kept |= kept
+        derivative, meaning = widen(closed, jitter)(*self.arguments.unravel(x), *side.unravel(weights))
+        self.kept |= meaning.kept
         return other.ravel(derivative)
 
     def _trace_rule(self, mode: str):
@@ -255,6 +262,21 @@ class Program:
                 return jax.tree.map(np.asarray, compiled(*(np.asarray(arg, np.float64) for arg in args)))
 
         return evaluate
+
+
+def _copied(leaf):
+    """The leaf on the host; what is weakly typed stays as it is."""
+    weak = not hasattr(leaf, "dtype") or getattr(leaf, "weak_type", False)
+    return leaf if weak else np.array(leaf)
+
+
+def _require_array(name: str, leaf) -> None:
+    try:
+        _dtype(leaf)
+    except TypeError:
+        raise TypeError(
+            f"{name} is no array but {type(leaf).__name__}: bind it with functools.partial, or pass the arrays alone"
+        ) from None
 
 
 def _is_key(leaf) -> bool:

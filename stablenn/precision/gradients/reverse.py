@@ -21,15 +21,15 @@ _EXACT_BUDGET = 400_000
 _AT_LEAST = 64
 
 
-def gradient(
+def gradients(
     witness: Witness,
-    weights: np.ndarray,
+    weights: list[np.ndarray],
     positions: np.ndarray,
     lines: list[np.ndarray],
     everything: bool,
     progress: Progress,
-) -> Findings:
-    """Inspect the gradient of the weighted outputs.
+) -> list[Findings]:
+    """Inspect the gradients of weighted outputs; those of further weights only count if something fails there alone.
 
     Args:
       witness: tells what is known of the program.
@@ -40,9 +40,21 @@ def gradient(
       progress: called with what is being done, how much of it is done, and of how much.
     """
     progress("rev: all elements", 0, 2)
-    exact = _confirmed(witness, witness.exact.own("rev", weights), weights, lines[0])
-    found = witness.findings("rev", "", weights, exact)
+    exact = _confirmed(witness, witness.exact.own("rev", weights[0]), weights[0], lines[0])
+    found = witness.findings("rev", "", weights[0], exact)
     witness.settle_conditions(found)
+    _settle(witness, found, positions, everything, progress)
+    _follow(witness, found, lines)
+    if len(found.failing):
+        return [found]
+    others = [witness.findings("rev", "(other weights)", more, None) for more in weights[1:]]
+    for other in others:
+        _settle(witness, other, positions[:0], everything, progress)
+    return [found, *(other for other in others if len(other.failing))]
+
+
+def _settle(witness: Witness, found: Findings, positions, everything: bool, progress: Progress) -> None:
+    """Look at elements one by one, and grade for good."""
     suspects = _suspects(witness, found, everything)
     exactly = set(suspects if everything else suspects[: max(1, _EXACT_BUDGET // max(witness.program.work, 1))])
     wanted = dict.fromkeys([*suspects, *map(int, positions)])
@@ -51,8 +63,6 @@ def gradient(
         _look(witness, found, position, exactly=position in exactly)
     found.grade_for_good(witness.exact)
     _grade_unseen(witness, found, suspects)
-    _follow(witness, found, lines)
-    return found
 
 
 def _confirmed(witness: Witness, exact: np.ndarray | None, weights, line: np.ndarray) -> np.ndarray | None:
@@ -94,6 +104,7 @@ def _look(witness: Witness, found: Findings, position: int, exactly: bool) -> No
     """Replace what is known of the true derivative by one element with what differences say."""
     numeric = witness.difference(position).contract(found.weights)
     found.look(position, numeric, 0)
+    found.undefined[position] = bool(numeric.moves[~np.isfinite(witness.program.computed_value)].any())
     exact_is_known = bool(np.isfinite(found.exact[position]))
     if exactly or (exact_is_known and numeric.kink[0]):
         sides = witness.exact_difference(position)

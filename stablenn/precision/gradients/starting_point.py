@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stablenn.precision.gradients.program import Program
+from stablenn.precision.gradients.untraced import program_of
 
 
 def with_data(fn: Callable, data: tuple) -> Callable:
@@ -38,13 +38,13 @@ def warmed_up(fn: Callable, args: tuple, data: Any, steps: int, optimizer: Any) 
 
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
     rows = () if data is None else first_rows(data, len(jax.tree.leaves(data)[0]))
-    program = Program(with_data(fn, rows), args)
+    program = program_of(with_data(fn, rows), args)
     loss = lambda inputs: jnp.sum(program.function(*inputs)[0])
     if program.outputs.size != 1 or program.outputs.leaves[0].is_complex:
         raise ValueError("warmup needs a function with one real number as output: a loss")
     inputs = [jnp.asarray(value) for value in program.inputs]
     state = optimizer.init(inputs)
-    gradient = jax.jit(jax.grad(loss))
+    gradient = program.compiler(jax.grad(loss))
     for step in range(steps):
         updates, state = optimizer.update(gradient(inputs), state, inputs)
         moved: Any = optax.apply_updates(inputs, updates)

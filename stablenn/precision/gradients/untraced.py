@@ -21,7 +21,7 @@ class Untraced(Program):
     """A `Program` that is run, each time, as Python has it."""
 
     why_not_exact = "Python's control flow looks at values, so that the function cannot be traced"
-    _compiler: Callable[[Callable], Callable] = staticmethod(lambda fn: fn)
+    compiler: Callable[[Callable], Callable] = staticmethod(lambda fn: fn)
 
     @property
     def places(self) -> Sequence[tuple[str, str]]:

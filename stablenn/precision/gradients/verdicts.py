@@ -28,10 +28,13 @@ GRADES = {
     "vanished": "exactly zero where the true derivative is a normal number",
     "invented": "NaN or infinite where the true derivative is finite",
     "infinite": "infinite while the value is finite, and no finite derivative is known",
+    "not linear": "the rule is not linear in the cotangent (or tangent) that it is given",
+    "lost value": "the value is not finite although the true one is a number of its dtype",
     "changed value": "the value that comes with the derivative is not that of the function",
     "not transposes": "forward and reverse mode contradict each other",
 }
-FAILING = ("suspicious", "wrong", "vanished", "invented", "infinite", "changed value", "not transposes")
+FAILING = ("suspicious", "wrong", "vanished", "invented", "infinite", "not linear", "lost value")
+FAILING += ("changed value", "not transposes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +97,8 @@ def rule_error(evidence: Evidence) -> np.ndarray:
         return np.where(e.rule == nearest, 0.0, unexplained / size)
 
 
-def grade(evidence: Evidence, *, defined: bool = True) -> np.ndarray:
-    """A grade for each derivative; `defined` says whether all values of the function are finite."""
+def grade(evidence: Evidence) -> np.ndarray:
+    """A grade for each derivative."""
     e = evidence
     with np.errstate(all="ignore"):
         kink = ~np.isnan(e.left) & ~np.isnan(e.right)
@@ -107,7 +110,6 @@ def grade(evidence: Evidence, *, defined: bool = True) -> np.ndarray:
         error = rule_error(e)
         graded = np.select(
             [
-                ~finite & (not defined),
                 np.isinf(e.computed) & (np.isnan(e.true) | (e.computed == e.true)) & ~kink,
                 ~finite & (np.abs(e.true) > e.largest) & ~np.isnan(e.computed),
                 ~finite,
@@ -122,7 +124,7 @@ def grade(evidence: Evidence, *, defined: bool = True) -> np.ndarray:
                 error > RIGHT,
             ],
             [
-                *("undefined", "infinite", "overflow", "invented", "unknown", "kink", "vanished", "wrong"),
+                *("infinite", "overflow", "invented", "unknown", "kink", "vanished", "wrong"),
                 *("suspicious", "kink", "unknown", "inaccurate", "fair"),
             ],
             "right",

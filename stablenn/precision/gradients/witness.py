@@ -22,8 +22,8 @@ _ROUNDING = 2.0**-52
 NOISE = 16.0
 
 
-class ChangedValue(NamedTuple):
-    """An output whose value is another where its derivative is computed."""
+class WrongValue(NamedTuple):
+    """An output whose value is wrong, or another where its derivative is computed."""
 
     mode: str
     output: str
@@ -40,7 +40,7 @@ class Witness:
         self.at = program.at
         self.generator = generator
         self.notes: list[str] = []
-        self.changed_values: list[ChangedValue] = []
+        self.changed_values: list[WrongValue] = []
         self.difference = functools.cache(self._difference)
         self.exact_difference = functools.cache(self._exact_difference)
 
@@ -50,7 +50,7 @@ class Witness:
         layout = program.arguments if mode == "rev" else program.outputs
         value, computed = program.computed(mode, weights)
         self._compare_values(mode, value)
-        rule, noise, literals, condition = self._rule(mode, weights)
+        rule, noise, literals, condition, thrice = self._rule(mode, weights)
         own, own_noise = self._own(mode, weights, layout.size)
         exact = np.full(layout.size, np.nan) if exact is None else exact.copy()
         known = ~np.isnan(exact)
@@ -73,7 +73,10 @@ class Witness:
             tiny=layout.per_leaf(lambda leaf: leaf.format.tiny),
             largest=layout.per_leaf(lambda leaf: leaf.format.max),
         )
-        return Findings(mode, label, weights, evidence, exact, bool(np.isfinite(program.computed_value).all()))
+        with np.errstate(all="ignore"):
+            excess = np.abs(thrice + 3 * rule) - 6 * NOISE * noise
+            linear = ~(excess > SUSPICIOUS * np.abs(3 * rule))
+        return Findings(mode, label, weights, evidence, exact, linear)
 
     def settle_conditions(self, found: Findings) -> None:
         """Where a zero may be explained by one ulp of the arguments, or by the noise of float64: ask exactly."""
@@ -92,17 +95,18 @@ class Witness:
     # --- in float64 ------------------------------------------------------------------------------------------
 
     def _rule(self, mode: str, weights: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The rule, and how far rounding, its literals, and one ulp of arguments and weights move it."""
+        """The rule, how far rounding, its literals, and an ulp of what goes in move it, and the rule of -3 weights."""
         rounded, reworded = _jitters(_ROUNDING, 0.0), _jitters(0.0, 1.0)
-        jitters = np.concatenate([np.zeros((1, 3)), rounded, reworded, np.zeros((_SAMPLES, 3))])
+        jitters = np.concatenate([np.zeros((1, 3)), rounded, reworded, np.zeros((_SAMPLES + 1, 3))])
         arguments, outputs = self.program.arguments, self.program.outputs
         side = outputs if mode == "rev" else arguments
         points, along = (np.tile(vector, (len(jitters), 1)) for vector in (self.at, weights))
-        points[-_SAMPLES:] = self._nudged(arguments, self.at)
-        along[-_SAMPLES:] = self._nudged(side, weights)
-        rows = self.program.meant("rule", mode)(points, along, jitters)
-        noise, literals, condition = (_largest(part) for part in np.split(_moves(rows), 3))
-        return rows[0], noise, literals, condition
+        points[-_SAMPLES - 1 : -1] = self._nudged(arguments, self.at)
+        along[-_SAMPLES - 1 : -1] = self._nudged(side, weights)
+        along[-1] = -3 * weights
+        *rows, thrice = self.program.meant("rule", mode)(points, along, jitters)
+        noise, literals, condition = (_largest(part) for part in np.split(_moves(np.stack(rows)), 3))
+        return rows[0], noise, literals, condition, thrice
 
     def _nudged(self, layout: Layout, vector: np.ndarray) -> np.ndarray:
         eps = layout.per_leaf(lambda leaf: max(leaf.format.eps / 2, _ROUNDING))
@@ -143,6 +147,18 @@ class Witness:
         found = self.exact.along(line)
         return None if found is None else found.per(line[position])
 
+    @functools.cached_property
+    def lost_values(self) -> list[WrongValue]:
+        """Outputs that are not finite in their own dtypes although the true value is."""
+        outputs, values = self.program.outputs, self.program.computed_value
+        if np.isfinite(values).all():
+            return []
+        exact = self.exact.value
+        right = self.program.values_with(np.zeros((1, 3)))[0] if exact is None else exact
+        with np.errstate(invalid="ignore"):
+            lost = ~np.isfinite(values) & (np.abs(right) <= outputs.per_leaf(lambda leaf: leaf.format.max))
+        return [WrongValue("value", outputs.name(i), values[i], right[i]) for i in np.flatnonzero(lost)]
+
     # --- values ----------------------------------------------------------------------------------------------
 
     def _compare_values(self, mode: str, value: np.ndarray) -> None:
@@ -156,7 +172,7 @@ class Witness:
         for i in np.flatnonzero(differs)[:1]:
             name = self.program.outputs.name(i)
             if (mode, name) not in known:
-                self.changed_values.append(ChangedValue(mode, name, float(value[i]), float(expected[i])))
+                self.changed_values.append(WrongValue(mode, name, float(value[i]), float(expected[i])))
 
 
 def _jitters(results: float, literals: float) -> np.ndarray:

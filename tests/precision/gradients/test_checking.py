@@ -67,6 +67,46 @@ def test_functions_that_cannot_be_traced_are_checked_by_differences_and_the_repo
     assert healthy.ok
     assert any("cannot be traced" in note for note in healthy.notes)
     assert not grad_report(lambda x: branches(x, 1.5), (-2.0,)).ok
+    assert grad_report(branches, (1.5,), order=2, **REVERSE).ok
+    loss = lambda w, x: jnp.mean(branches(w) * x)
+    assert grad_report(loss, (1.5,), data=jnp.ones(4), warmup=2, **REVERSE).ok
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        lambda: jax.debug_nans(True),
+        lambda: jax.numpy_dtype_promotion("strict"),
+        lambda: jax.numpy_rank_promotion("raise"),
+        lambda: np.errstate(all="raise"),
+    ],
+)
+def test_strict_settings_of_the_user_do_not_stop_the_check(settings):
+    with settings():
+        assert grad_report(lambda x: x * x, (jnp.array([1e20, 1e-30, 1.0]),)).counts.get("right")
+        assert not grad_report(jnp.sqrt, (0.0,), **REVERSE).ok
+        assert grad_report(lambda z: z * z, (1.5 + 1j,)).ok
+
+
+def test_nothing_warns(recwarn):
+    grad_report(lambda x: jnp.abs(jnp.fft.fft(x)), (jnp.arange(1.0, 5.0),))
+    grad_report(lambda x, y: jax.lax.sort((x, y), num_keys=2), (jnp.ones(3), jnp.arange(3.0)))
+    grad_report(lambda x: jnp.log(x), (jnp.array([-1.0, 1.0]),))
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_donated_arguments_stay_the_users():
+    x = jnp.ones(3)
+    check_grads(jax.jit(jnp.sin, donate_argnums=0), (x,))
+    assert x.sum() == 3
+
+
+def test_an_implicit_root_is_checked():
+    def cube_root(a):
+        newton = lambda f, x: jax.lax.fori_loop(0, 30, lambda _, x: x - f(x) / (3 * x * x), x)
+        return jax.lax.custom_root(lambda x: x**3 - a, jnp.float32(1), newton, lambda g, y: y / g(jnp.float32(1)))
+
+    assert grad_report(cube_root, (2.0,)).ok
 
 
 def test_a_mode_that_a_function_does_not_have_is_noted_or_raises_where_there_is_no_other():
@@ -79,6 +119,19 @@ def test_a_mode_that_a_function_does_not_have_is_noted_or_raises_where_there_is_
         grad_report(square, (3.0,), modes=("fwd",))
     with pytest.raises(TypeError, match="rev"):
         grad_report(lambda x: jax.lax.while_loop(lambda v: v < 9, lambda v: v * 2, x), (3.0,), modes=("rev",))
+
+
+def test_a_mode_that_was_asked_for_and_is_missing_is_a_warning_of_check_grads():
+    square = jax.custom_vjp(lambda x: x**2)
+    square.defvjp(lambda x: (x**2, x), lambda x, g: (2 * x * g,))
+    with pytest.warns(UserWarning, match="not checked.*fwd"):
+        check_grads(square, (3.0,))
+
+
+@pytest.mark.parametrize("modes", ["rev", ["rev"], (mode for mode in ("rev",))])
+def test_modes_may_be_any_iterable_or_one_name(modes):
+    with pytest.raises(AssertionError):
+        check_grads(scaled_rule(jnp.sin, 1.5), (0.5,), modes=modes)
 
 
 def test_linearize_is_a_mode_of_its_own():
@@ -130,13 +183,16 @@ def test_random_functions_are_refused_and_the_fix_is_named():
     [
         (dict(fn=3), TypeError, "fn must be a function, got int"),
         (dict(args=jnp.ones(2)), TypeError, r"args must be a tuple of arguments such as \(x,\), got ArrayImpl"),
-        (dict(order=0), ValueError, "order .* at least 1, got 0"),
+        (dict(order=0), ValueError, "order must be at least 1, got 0"),
+        (dict(order=1.5), TypeError, "order must be an integer, got 1.5"),
+        (dict(seed=-1), ValueError, "seed must be at least 0, got -1"),
+        (dict(args=(1.0, {"activation": jnp.tanh})), TypeError, r"args\[1\]\['activation'\] is no array but"),
         (dict(modes=("forward",)), ValueError, "modes must be some of 'fwd', 'rev', 'lin'"),
-        (dict(modes="rev"), ValueError, "modes must be"),
+        (dict(modes="both"), ValueError, "modes must be"),
         (dict(modes=()), ValueError, "modes must be"),
-        (dict(coordinates="some"), ValueError, "coordinates .*'all', got 'some'"),
+        (dict(coordinates="some"), TypeError, "coordinates.*'all'.* got 'some'"),
         (dict(datapoints=0), ValueError, "datapoints must be at least 1, got 0"),
-        (dict(warmup=-1), ValueError, "warmup must be a number of steps, got -1"),
+        (dict(warmup=-1), ValueError, "warmup must be at least 0, got -1"),
         (dict(terms={"data": 1}), TypeError, r"terms\['data'\] must be a function, got int"),
         (dict(fn=jnp.float32, args=(3,)), ValueError, "no floats"),
         (dict(fn=lambda x: jnp.int32(1)), ValueError, "returns no floats"),
