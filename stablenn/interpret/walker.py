@@ -24,10 +24,13 @@ Path = tuple[Frame, ...]
 Control = Callable[[jaxprs.JaxprEqn, list, Any, Path], list]
 
 
+UNKNOWN_LINE = "an unknown line"
+
+
 def source_line(eqn: jaxprs.JaxprEqn, path: Path) -> str:
     """The line of the user's code that made an equation, or that called the library function which did."""
     lines = (jaxprs.source_line(equation) for equation in (eqn, *(frame.eqn for frame in reversed(path))))
-    return next((line for line in lines if line), "an unknown line")
+    return next((line for line in lines if line), UNKNOWN_LINE)
 
 
 class Meaning(Protocol):

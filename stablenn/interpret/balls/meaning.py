@@ -11,7 +11,7 @@ import numpy as np
 from stablenn import floats
 from stablenn.interpret.balls import elementwise, reductions, structure
 from stablenn.interpret.balls.elements import UNKNOWN, Arithmetic, Undecided
-from stablenn.interpret.walker import Control, Path, source_line
+from stablenn.interpret.walker import UNKNOWN_LINE, Control, Path, source_line
 
 # What a float program does that leaves every real number as it is.
 _IDENTITIES = {
@@ -89,7 +89,8 @@ class Balls:
         except Undecided:
             raise Undecided(f"primitive {eqn.primitive.name!r} at {source_line(eqn, path)}") from None
         except UnsupportedPrimitive as error:
-            raise UnsupportedPrimitive(f"{error} at {source_line(eqn, path)}") from None
+            line = source_line(eqn, path)
+            raise UnsupportedPrimitive(str(error) if line == UNKNOWN_LINE else f"{error} at {line}") from None
 
     def decide(self, value, eqn, path: Path) -> int:
         try:

@@ -7,6 +7,7 @@ import collections
 import numpy as np
 
 from stablenn import floats
+from stablenn.interpret.walker import UNKNOWN_LINE
 from stablenn.precision.gradients.findings import Findings
 from stablenn.precision.gradients.forward import disagreement
 from stablenn.precision.gradients.layout import Layout
@@ -73,7 +74,7 @@ def _one(layout: Layout, found: Findings, i: int, label: str) -> Derivative:
     with np.errstate(all="ignore"):
         ulps = abs(computed - true) / float(floats.ulp(size, fmt.dtype))
     near = looked.near if looked and (verdict == "kink" or verdict in FAILING) else ()
-    where = next((f"{primitive} at {line}" for primitive, line in near if ":" in line), near[0][0] if near else "")
+    where = next((f"{p} at {line}" for p, line in near if line != UNKNOWN_LINE), near[0][0] if near else "")
     return Derivative(
         mode=label + found.mode,
         name=layout.name(i) + (f" {found.label}" if found.label else ""),

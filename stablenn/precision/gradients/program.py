@@ -255,7 +255,9 @@ class Program:
             return scalar_operations(jax.make_jaxpr(self.value)(jnp.zeros(self.arguments.size)))
 
     def _on_host(self, run: Callable) -> Callable:
-        compiled = jax.jit(run)
+        compiled = jax.jit(
+            run, compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+        )
 
         def evaluate(*args):
             with wide_on_cpu():

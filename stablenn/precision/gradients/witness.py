@@ -87,8 +87,8 @@ class Witness:
         arguments, side = self.program.arguments, self.program.outputs
         points = self._nudged(arguments, self.at)[:2]
         weights = self._nudged(side if found.mode == "rev" else arguments, found.weights)[:2]
-        rows = [self.exact.own(found.mode, w, x) for w, x in zip(weights, points, strict=True)]
-        if all(row is not None for row in rows):
+        nearby = [self.exact.own(found.mode, w, x) for w, x in zip(weights, points, strict=True)]
+        if rows := [row for row in nearby if row is not None]:
             e.condition[doubtful] = _largest(_moves(np.stack([found.exact, *rows])))[doubtful]
             found.grade()
 
@@ -157,7 +157,7 @@ class Witness:
         right = self.program.values_with(np.zeros((1, 3)))[0] if exact is None else exact
         with np.errstate(invalid="ignore"):
             lost = ~np.isfinite(values) & (np.abs(right) <= outputs.per_leaf(lambda leaf: leaf.format.max))
-        return [WrongValue("value", outputs.name(i), values[i], right[i]) for i in np.flatnonzero(lost)]
+        return [WrongValue("value", outputs.name(int(i)), values[i], right[i]) for i in np.flatnonzero(lost)]
 
     # --- values ----------------------------------------------------------------------------------------------
 
