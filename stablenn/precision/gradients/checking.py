@@ -159,6 +159,9 @@ def check_grads(
       AssertionError: a derivative fails. Its attribute ``report`` is the `GradReport`, its text the report's.
       NotDeterministic, TypeError, ValueError: as `grad_report` does.
 
+    Warns:
+      UserWarning: one of the modes does not exist; or no derivative could be told right from wrong.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from stablenn import check_grads
@@ -175,9 +178,9 @@ def check_grads(
     report = grad_report(fn, args, order, modes, **options)
     if not report.ok:
         raise WrongGradient(report)
-    for note in report.notes:
-        if note.startswith(NOT_CHECKED):
-            warnings.warn(note, UserWarning, stacklevel=2)
+    unchecked = [note for note in report.notes if note.startswith(NOT_CHECKED)]
+    for said in unchecked if report.told else [str(report)]:
+        warnings.warn(said, UserWarning, stacklevel=2)
 
 
 _UNUSED = {

@@ -76,6 +76,12 @@ class GradReport:
         return not any(self.counts.get(name) for name in FAILING) and all(term.ok for term in self.terms.values())
 
     @property
+    def told(self) -> bool:
+        """Whether the check told right from wrong for any derivative at all."""
+        silent = ("unknown", "undefined")
+        return not self.counts or any(count for name, count in self.counts.items() if name not in silent)
+
+    @property
     def failures(self) -> tuple[Derivative, ...]:
         """The derivatives that fail, the gravest first."""
         return tuple(d for d in self.derivatives if not d.ok)
@@ -97,6 +103,8 @@ class GradReport:
             return f"gradient check failed: {said} of {total:,} derivatives"
         others = {name: count for name, count in self.counts.items() if count and name != "right"}
         said = "".join(f", {count:,} {name}" for name, count in others.items())
+        if not self.told:
+            return f"gradient check told nothing{said}"
         return f"gradient check passed: {self.counts.get('right', 0):,} of {total:,} derivatives right{said}"
 
 

@@ -128,6 +128,11 @@ def test_a_mode_that_was_asked_for_and_is_missing_is_a_warning_of_check_grads():
         check_grads(square, (3.0,))
 
 
+def test_a_check_that_tells_nothing_says_so():
+    with pytest.warns(UserWarning, match="gradient check told nothing, 1 undefined"):
+        check_grads(jnp.log, (0.0,), modes=("rev",))
+
+
 @pytest.mark.parametrize("modes", ["rev", ["rev"], (mode for mode in ("rev",))])
 def test_modes_may_be_any_iterable_or_one_name(modes):
     with pytest.raises(AssertionError):
