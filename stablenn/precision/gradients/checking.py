@@ -79,7 +79,7 @@ def grad_report(
         appears on a terminal when the check takes longer than a moment.
 
     Returns:
-      A `GradReport`: ``.ok``, ``.failures``, and for each element that fails or was looked at by itself the computed,
+      A `GradReport`: ``.ok``, ``.failures``, and for each element that fails or was looked at by itself the analytic,
       numeric and exact derivative, relative error, error in ULP, verdict, and which side is wrong. ``print`` it.
 
     Raises:

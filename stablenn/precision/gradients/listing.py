@@ -78,7 +78,7 @@ def _one(layout: Layout, found: Findings, i: int, label: str) -> Derivative:
     return Derivative(
         mode=label + found.mode,
         name=layout.name(i) + (f" {found.label}" if found.label else ""),
-        computed=computed,
+        analytic=computed,
         numeric=numeric,
         exact=float(found.exact[i]),
         true=true,

@@ -17,18 +17,18 @@ _WIDTH = 118
 
 @dataclasses.dataclass(frozen=True)
 class Derivative:
-    """One derivative: as computed, as differences have it, and exactly.
+    """One derivative: as differentiation, as differences have it, and exactly.
 
     Attributes:
       mode: "rev", "fwd" or "lin"; of the gradient of which order, for orders above 1.
       name: the element, such as ``args[0]['w'][3, 1]``; in forward mode the output, and along what.
-      computed: what the device computed.
+      analytic: what differentiation gave, as the device computed it.
       numeric: the float64 difference, NaN where this element was not looked at by itself.
       exact: the exact derivative, NaN where there is none.
       true: what the verdict is based on: the exact derivative, or the float64 one that is most certain.
-      relative_error: |computed - true| / max(|computed|, |true|).
-      ulp: |computed - true| in units in the last place of the dtype.
-      verdict: a key of `VERDICTS`.
+      relative_error: |analytic - true| / max(|analytic|, |true|).
+      ulp: |analytic - true| in units in the last place of the dtype.
+      verdict: one of those in `stablenn.precision.gradients.verdicts.GRADES`, which says what each means.
       wrong_side: "rule" (the formula of the derivative), "rounding" (the formula is right, its evaluation is not),
         "difference" (the derivative is right, the float64 difference is far off), or "".
       left, right: the one-sided derivatives at a kink, NaN elsewhere.
@@ -37,7 +37,7 @@ class Derivative:
 
     mode: str
     name: str
-    computed: float
+    analytic: float
     numeric: float
     exact: float
     true: float
@@ -114,10 +114,10 @@ def _table(derivatives: tuple[Derivative, ...]) -> str:
     from rich.table import Table
 
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("mode", "derivative", "computed", "numeric", "exact", "rel. error", "ULP", "verdict"):
+    for column in ("mode", "derivative", "analytic", "numeric", "exact", "rel. error", "ULP", "verdict"):
         table.add_column(column, justify="left" if column in ("mode", "derivative", "verdict") else "right")
     for d in derivatives[:_SHOWN]:
-        numbers = [f"{d.computed:.9g}", _spell(d.numeric, 9), _spell(d.exact, 9)]
+        numbers = [f"{d.analytic:.9g}", _spell(d.numeric, 9), _spell(d.exact, 9)]
         verdict = d.verdict + (f" ({d.wrong_side})" if d.wrong_side else "")
         if not math.isnan(d.left):
             verdict += f": left {d.left:.4g}, right {d.right:.4g}"

@@ -8,7 +8,7 @@ from stablenn.precision.gradients.report import Derivative
 
 
 def derivative(**changes):
-    known = dict(mode="rev", name="args[0]", computed=1.0, numeric=1.0, exact=1.0, true=1.0)
+    known = dict(mode="rev", name="args[0]", analytic=1.0, numeric=1.0, exact=1.0, true=1.0)
     return Derivative(**(known | dict(relative_error=0.0, ulp=0.0, verdict="right") | changes))
 
 
@@ -33,7 +33,7 @@ def test_a_report_fits_a_terminal_and_says_how_much_it_leaves_out():
 
 def test_numbers_that_are_not_known_are_dashes_and_nan_is_nan():
     text = str(
-        GradReport((derivative(computed=float("nan"), exact=float("nan"), verdict="invented"),), {"invented": 1})
+        GradReport((derivative(analytic=float("nan"), exact=float("nan"), verdict="invented"),), {"invented": 1})
     )
     assert text.splitlines()[3].split()[2:5] == ["nan", "1", "-"]
 

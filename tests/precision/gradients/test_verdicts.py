@@ -213,7 +213,7 @@ def test_a_value_that_overflows_although_the_true_one_does_not_is_lost():
     softplus = lambda x: jnp.log(1 + jnp.exp(x))
     report = grad_report(softplus, (100.0,), modes=("rev",))
     (lost,) = report.failures
-    assert (lost.verdict, lost.computed, lost.true) == ("lost value", np.inf, 100.0)
+    assert (lost.verdict, lost.analytic, lost.true) == ("lost value", np.inf, 100.0)
     assert grad_report(lambda x: x * jnp.float32(1e38) * 1e4, (1.0,), modes=("rev",)).ok  # infinite indeed
 
 
