@@ -79,7 +79,8 @@ class Program:
         return jax.tree.unflatten(self._structure, leaves)
 
     def _function(self, *inputs):
-        return self.fn(*self.rebuilt(inputs))
+        given = [jnp.array(value) if isinstance(value, np.ndarray) else value for value in inputs]
+        return self.fn(*self.rebuilt(given))
 
     def function(self, *inputs) -> list:
         """The inexact leaves of the output, of the inexact leaves of the arguments."""

@@ -101,6 +101,11 @@ def test_donated_arguments_stay_the_users():
     assert x.sum() == 3
 
 
+def test_functions_are_given_arrays_of_jax():
+    check_grads(lambda x: x.at[1].multiply(3), (jnp.ones(3),))
+    check_grads(lambda x: x.at[1].multiply(3) if x[0] > 0 else x, (np.ones(3, np.float32),))
+
+
 def test_an_implicit_root_is_checked():
     def cube_root(a):
         newton = lambda f, x: jax.lax.fori_loop(0, 30, lambda _, x: x - f(x) / (3 * x * x), x)
