@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -93,38 +93,40 @@ def _first_order(program: Program, options: Options, label: str) -> GradReport:
     exact = ExactDerivatives(program, {None: _AFFORDABLE, True: np.inf, False: 0}[options.exact])
     witness = Witness(program, exact, generator)
     finite = np.isfinite(program.computed_value)
-    weights = [np.where(finite, some, 0.0) for some in _weights(program.outputs.size, generator)]
+    weights = [np.where(finite, drawn, 0.0) for drawn in _weights(program.outputs.size, generator)]
     positions = probes.elements(program.arguments, program.at, options.coordinates, generator)
     lines = [probes.direction(program.arguments, program.at, generator) for _ in range(_DIRECTIONS)]
+    some = positions[:: max(1, len(positions) // _FORWARD_ELEMENTS)][:_FORWARD_ELEMENTS]
     findings: list[Findings] = []
-    notes, missing = [], []
-    if not finite.all():
-        bad = int(np.flatnonzero(~finite)[0])
-        notes.append(f"{program.outputs.name(bad)} is {program.computed_value[bad]}: left out of the check")
+    missing: list[NoSuchMode] = []
     for mode in sorted(options.modes, key=("rev", "fwd", "lin").index):
         try:
             if mode == "rev":
-                found = reverse.gradients(witness, weights, positions, lines, options.everything, options.progress)
+                findings += reverse.gradients(witness, weights, positions, lines, options.everything, options.progress)
             else:
-                chosen = positions[:_FORWARD_ELEMENTS]
                 signs = [np.sign(line) for line in lines]
-                found = forward.tangents(witness, mode, signs, chosen, options.progress)
-            findings += found
+                findings += forward.tangents(witness, mode, signs, some, options.progress)
         except NoSuchMode as error:
             missing.append(error)
-            notes.append(f"{NOT_CHECKED}, since there is no such derivative: {error}")
     if missing and not findings:
         raise missing[0]
-    if exact.why_not:
-        notes.append(f"float64 differences alone, no exact derivatives: {exact.why_not}")
-    if "stop_gradient" in program.met:
-        notes.append("stop_gradient in the program: the derivative of its value ignores it")
-    if "while" in program.met:
-        notes.append("a while loop in the program: its value is where the loop stops, not the limit that it goes to")
-    if program.kept:
-        notes.append(f"evaluated at their own dtypes instead of float64: {', '.join(sorted(program.kept))}")
     derivatives, counts = listed(witness, findings, label)
-    return GradReport(tuple(derivatives), counts, (*notes, *witness.notes))
+    absent = (f"{NOT_CHECKED}, since there is no such derivative: {error}" for error in missing)
+    return GradReport(tuple(derivatives), counts, (*absent, *_notes(program, exact), *witness.notes))
+
+
+def _notes(program: Program, exact: ExactDerivatives) -> Iterator[str]:
+    """How the check was done, and what of the program to bear in mind."""
+    for i in np.flatnonzero(~np.isfinite(program.computed_value))[:1]:
+        yield f"{program.outputs.name(int(i))} is {program.computed_value[i]}: left out of the check"
+    if exact.why_not:
+        yield f"float64 differences alone, no exact derivatives: {exact.why_not}"
+    if "stop_gradient" in program.met:
+        yield "stop_gradient in the program: the derivative of its value ignores it"
+    if "while" in program.met:
+        yield "a while loop in the program: its value is where the loop stops, not the limit that it goes to"
+    if program.kept:
+        yield f"evaluated at their own dtypes instead of float64: {', '.join(sorted(program.kept))}"
 
 
 def _require_something_to_differentiate(program: Program) -> None:
@@ -140,5 +142,6 @@ def _require_determinism(program: Program) -> None:
         i = int(np.flatnonzero(~((first == second) | (np.isnan(first) & np.isnan(second))))[0])
         raise NotDeterministic(
             f"fn gives two answers for one input: {program.outputs.name(i)} is {first[i]!r}, then {second[i]!r}. "
-            "Pass a fixed jax.random key, switch dropout and augmentation off, keep no state outside of the arguments"
+            "Pass a fixed jax.random key, switch dropout and augmentation off, keep no state outside of the "
+            "arguments; on a GPU, set XLA_FLAGS=--xla_gpu_deterministic_ops=true"
         )

@@ -182,6 +182,12 @@ def test_arguments_without_elements_pass_with_a_note():
     assert report.notes == ("there are no elements to check",)
 
 
+def test_infinite_arguments_are_not_moved():
+    report = grad_report(lambda x: jnp.sum(jax.nn.softmax(x)[:2] ** 2), (jnp.array([1.0, 2.0, -jnp.inf]),))
+    assert report.ok
+    assert grad_report(jnp.tanh, (jnp.array([jnp.inf, -jnp.inf]),)).ok
+
+
 def test_random_functions_are_refused_and_the_fix_is_named():
     state = np.random.default_rng(0)
     with pytest.raises(ValueError, match=r"two answers.*output.*fixed jax\.random key.*dropout"):
