@@ -74,7 +74,7 @@ class Witness:
             largest=layout.per_leaf(lambda leaf: leaf.format.max),
         )
         with np.errstate(all="ignore"):
-            excess = np.abs(thrice + 3 * rule) - 6 * NOISE * noise
+            excess = np.abs(thrice + 3 * rule) - 6 * NOISE * np.fmax(noise, floor)
             linear = ~(excess > SUSPICIOUS * np.abs(3 * rule))
         return Findings(mode, label, weights, evidence, exact, linear)
 
