@@ -3,7 +3,7 @@
     python -m benchmarks.gradients [--dtypes float32] [--only TEXT] [--markdown FILE]
 
 The cases of gradient_cases.py were frozen before the checker was tuned; those of fresh_gradient_cases.py were written
-by somebody else after it was frozen. Each checker has its defaults. torch.autograd.gradcheck, where torch is
+by somebody else, who had not seen it. Each checker has its defaults. torch.autograd.gradcheck, where torch is
 installed, checks a bridge that computes value and gradient with JAX; beyond 300 arguments in its fast mode.
 """
 
