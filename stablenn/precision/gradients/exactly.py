@@ -18,7 +18,7 @@ from stablenn.floats import Truth
 from stablenn.interpret.balls.elements import Undecided
 from stablenn.interpret.balls.evaluation import Exact
 from stablenn.interpret.balls.meaning import UnsupportedPrimitive
-from stablenn.precision.gradients.program import Program
+from stablenn.precision.gradients.program import NOT_DIFFERENTIABLE, Program
 
 _STEP = 400
 _BITS = _STEP + 160
@@ -124,7 +124,7 @@ class ExactDerivatives:
             return None
         except Undecided:
             return None
-        except (TypeError, ValueError, NotImplementedError):  # no reverse mode through this program
+        except NOT_DIFFERENTIABLE:
             return None
         return _double(truth)
 

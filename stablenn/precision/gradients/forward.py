@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from stablenn.precision.gradients.findings import Findings
-from stablenn.precision.gradients.verdicts import FAILING
-from stablenn.precision.gradients.witness import NOISE, Witness
+from stablenn.precision.gradients.verdicts import FAILING, NOISE
+from stablenn.precision.gradients.witness import Witness
 from stablenn.progress import Progress
 
 

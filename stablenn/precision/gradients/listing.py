@@ -65,7 +65,7 @@ def _one(layout: Layout, found: Findings, i: int, label: str) -> Derivative:
     numeric = looked.numeric if looked and looked.error < 0.1 * abs(looked.numeric) + np.abs(e.tiny) else np.nan
     side = ""
     if verdict in FAILING:
-        broken = not np.isfinite(e.rule) or rule_error(e) > SUSPICIOUS
+        broken = verdict == "not linear" or not np.isfinite(e.rule) or rule_error(e) > SUSPICIOUS
         side = "rule" if broken else "rounding"
     elif looked and verdict in ("right", "fair") and looked.error < np.inf:
         side = "difference" if relative_error(numeric, true) > WRONG and true != 0 else ""

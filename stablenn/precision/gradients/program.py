@@ -23,6 +23,8 @@ from stablenn.precision.gradients.layout import Layout, Leaf
 # Points that are evaluated together: enough to pay for the call, few enough for the memory.
 _TOGETHER = 1 << 22
 MODES = ("fwd", "rev", "lin")
+# What JAX raises for a derivative that does not exist, depending on the primitive or rule that lacks it.
+NOT_DIFFERENTIABLE = (TypeError, ValueError, NotImplementedError)
 
 
 class NoSuchMode(TypeError):
@@ -99,7 +101,7 @@ class Program:
         side = self.outputs if mode == "rev" else self.arguments
         try:
             value, derivative = self._compiled(mode)(self.inputs, side.from_host(weights))
-        except (TypeError, ValueError, NotImplementedError) as error:
+        except NOT_DIFFERENTIABLE as error:
             raise NoSuchMode(f"{mode}: {str(error).strip().splitlines()[0]}") from error
         other = self.arguments if mode == "rev" else self.outputs
         return self.outputs.to_host(value), other.to_host(derivative)
@@ -122,36 +124,22 @@ class Program:
 
     # --- as meant --------------------------------------------------------------------------------------------
 
-    @functools.cached_property
-    def _wide(self) -> Callable:
-        run = widen(self.closed)
+    def _evaluate(self, x, jitter: Jitter | None = None) -> tuple:
+        """The outputs in float64 and the choices on the way, of a float64 vector: traceable."""
+        outputs, meaning = widen(self.closed, jitter)(*self.arguments.unravel(x))
+        self.kept |= meaning.kept
+        self.met |= meaning.met
+        return self.outputs.ravel([outputs[i] for i in self._wanted]), meaning.choices
 
-        def value(x):
-            outputs, meaning = run(*self.arguments.unravel(x))
-            self.kept |= meaning.kept
-            self.met |= meaning.met
-            return self.outputs.ravel([outputs[i] for i in self._wanted]), meaning.choices
-
-        return value
-
-    def value(self, x):
+    def value(self, x, jitter: Jitter | None = None):
         """The outputs in float64: a traceable function of a float64 vector."""
-        return self._wide(x)[0]
-
-    def _jittered(self, jitter: Jitter) -> Callable:
-        run = widen(self.closed, jitter)
-
-        def value(x):
-            outputs, _ = run(*self.arguments.unravel(x))
-            return self.outputs.ravel([outputs[i] for i in self._wanted])
-
-        return value
+        return self._evaluate(x, jitter)[0]
 
     def values_with(self, jitters: np.ndarray) -> np.ndarray:
         """The outputs in float64, row by row with another jitter."""
 
         def run(x, jitters):
-            return jax.lax.map(lambda row: self._jittered(Jitter(*row))(x), jitters)
+            return jax.lax.map(lambda row: self.value(x, Jitter(*row)), jitters)
 
         return self._on_host(run)(self.at, jitters)
 
@@ -162,7 +150,7 @@ class Program:
             found: list[tuple[str, str]] = []
 
             def run(x):
-                found[:] = [choice[:2] for choice in self._wide(x)[1]]
+                found[:] = [choice[:2] for choice in self._evaluate(x)[1]]
                 return 0
 
             jax.eval_shape(run, jnp.zeros(self.arguments.size))
@@ -173,11 +161,11 @@ class Program:
         """(points, x) -> outputs at each point, and which choices are not those made at x."""
 
         def run(points, x):
-            _, choices = self._wide(x)
+            _, choices = self._evaluate(x)
             base = [choice.taken for choice in choices]
 
             def one(point):
-                value, others = self._wide(point)
+                value, others = self._evaluate(point)
                 moved = [jnp.any(o.taken != b) for o, b in zip(others, base, strict=True)]
                 return value, jnp.array([*moved, False], bool)
 
@@ -229,7 +217,7 @@ class Program:
 
     def own(self, mode: str, x, weights, jitter: Jitter | None = None):
         """The derivative of the value itself, in float64: a traceable function."""
-        value = self.value if jitter is None else self._jittered(jitter)
+        value = functools.partial(self.value, jitter=jitter)
         if mode == "rev":
             return jax.vjp(value, x)[1](weights)[0]
         return jax.jvp(value, (x,), (weights,))[1]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from stablenn.precision.gradients.findings import Findings
-from stablenn.precision.gradients.verdicts import FAILING, RIGHT
-from stablenn.precision.gradients.witness import NOISE, Witness
+from stablenn.precision.gradients.verdicts import FAILING, NOISE, RIGHT
+from stablenn.precision.gradients.witness import Witness
 from stablenn.progress import Progress
 
 # How many scalar operations may be spent on elements that look wrong.

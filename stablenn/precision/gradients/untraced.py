@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stablenn.interpret.host import wide_on_cpu
+from stablenn.interpret.wide import Jitter
 from stablenn.precision.gradients.program import Program
 
 
@@ -30,7 +31,7 @@ class Untraced(Program):
     def _output_shapes(self):
         return jax.tree.map(jnp.asarray, self._function(*self.inputs))
 
-    def value(self, x):
+    def value(self, x, jitter: Jitter | None = None):  # what Python runs cannot be jittered inside
         return self.outputs.ravel(self.function(*self.arguments.unravel(jnp.asarray(x))))
 
     @functools.cached_property

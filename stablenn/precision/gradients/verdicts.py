@@ -9,7 +9,7 @@ import numpy as np
 # Relative errors, as gradient checks have graded them since LeCun and as CS231n teaches them.
 WRONG, SUSPICIOUS, RIGHT = 1e-2, 1e-4, 1e-7
 # How many times its estimate the rounding noise of a float64 evaluation may be.
-_NOISE = 16.0
+NOISE = 16.0
 # How many times its sample the effect of rounded literals may be.
 _LITERALS = 2.0
 # How many ulps of the arguments a true derivative may be worth where the computed one is zero.
@@ -91,7 +91,7 @@ def rule_error(evidence: Evidence) -> np.ndarray:
         at_kink = ~np.isnan(e.left) & ~np.isnan(e.right)
         low, high = np.fmin(e.left, e.right), np.fmax(e.left, e.right)
         nearest = np.where(at_kink, np.clip(e.rule, low, high), e.true)
-        unexplained = np.abs(e.rule - nearest) - _NOISE * e.noise - _LITERALS * e.literals
+        unexplained = np.abs(e.rule - nearest) - NOISE * e.noise - _LITERALS * e.literals
         unexplained = np.maximum(unexplained - np.where(at_kink, 0.0, e.error), 0.0)
         size = np.maximum(np.abs(e.rule), np.abs(nearest))
         return np.where(e.rule == nearest, 0.0, unexplained / size)

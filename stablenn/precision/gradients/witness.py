@@ -12,14 +12,12 @@ from stablenn.precision.gradients.differences import Derivative, differentiate
 from stablenn.precision.gradients.exactly import ExactDerivatives, Sides
 from stablenn.precision.gradients.findings import Findings
 from stablenn.precision.gradients.layout import Layout
-from stablenn.precision.gradients.program import Program
-from stablenn.precision.gradients.verdicts import SUSPICIOUS, WRONG, Evidence, relative_error
+from stablenn.precision.gradients.program import NOT_DIFFERENTIABLE, Program
+from stablenn.precision.gradients.verdicts import NOISE, SUSPICIOUS, WRONG, Evidence, relative_error
 
 # How often rounding noise and condition are sampled.
 _SAMPLES = 4
 _ROUNDING = 2.0**-52
-# How many times its samples a noise may be.
-NOISE = 16.0
 
 
 class WrongValue(NamedTuple):
@@ -118,7 +116,7 @@ class Witness:
         points, along = (np.tile(vector, (len(jitters), 1)) for vector in (self.at, weights))
         try:
             rows = self.program.meant("own", mode)(points, along, jitters)
-        except (TypeError, ValueError, NotImplementedError) as error:
+        except NOT_DIFFERENTIABLE as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             if reason != self.exact.why_not:
                 self.notes.append(f"JAX cannot differentiate the value itself in mode {mode}: {reason}")
@@ -147,6 +145,8 @@ class Witness:
         found = self.exact.along(line)
         return None if found is None else found.per(line[position])
 
+    # --- values ----------------------------------------------------------------------------------------------
+
     @functools.cached_property
     def lost_values(self) -> list[WrongValue]:
         """Outputs that are not finite in their own dtypes although the true value is."""
@@ -158,8 +158,6 @@ class Witness:
         with np.errstate(invalid="ignore"):
             lost = ~np.isfinite(values) & (np.abs(right) <= outputs.per_leaf(lambda leaf: leaf.format.max))
         return [WrongValue("value", outputs.name(int(i)), values[i], right[i]) for i in np.flatnonzero(lost)]
-
-    # --- values ----------------------------------------------------------------------------------------------
 
     def _compare_values(self, mode: str, value: np.ndarray) -> None:
         """Whether the derivative comes with another value than the function's own."""
