@@ -1,9 +1,22 @@
 """What is known of each function: the table that laws, benchmark, command line and report all read."""
 
+from stablenn.precision.spec.exponentials import EXPONENTIALS
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
 from stablenn.precision.spec.kinds import load as load
+from stablenn.precision.spec.log_sums import LOG_SUMS
+from stablenn.precision.spec.logarithms import LOGARITHMS
+from stablenn.precision.spec.logistic import LOGISTIC
 from stablenn.precision.spec.losses import LOSSES
-from stablenn.precision.spec.primitives import PRIMITIVES
+from stablenn.precision.spec.norms import NORMS
+from stablenn.precision.spec.zeros import ZEROS
 
-SPECS: tuple[Spec, ...] = (*PRIMITIVES, *LOSSES)
+SPECS: tuple[Spec, ...] = (
+    *LOGISTIC,
+    *LOGARITHMS,
+    *ZEROS,
+    *LOG_SUMS,
+    *EXPONENTIALS,
+    *NORMS,
+    *LOSSES,
+)
