@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import exp, expm1, reduced_exp
+from stablenn.nn._elementary.exponential import exp, expm1, reach, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p, with_limits
 from stablenn.nn._elementary.words import Words, apart, divide, fast_two_sum, ldexp, multiply, select
 from stablenn.nn._rounding import rounded_once
@@ -63,7 +63,8 @@ def gated(factor: jax.Array, x: jax.Array) -> jax.Array:
     e, total, exponent = exp_neg_abs(x)
     one = Words(jnp.ones_like(x), jnp.zeros_like(x))
     quotient = divide(select(x < 0, e, one), total)
-    return apart(x, ldexp(factor * quotient, jnp.where(x < 0, exponent, 0)))
+    product = ldexp(factor * quotient, jnp.where(x < 0, exponent, 0))
+    return jnp.where(x < reach(x.dtype)[0], 0, product)
 
 
 @gated.defjvp
@@ -75,7 +76,8 @@ def _gated_jvp(primals, tangents):
 def scaled_slope(factor: jax.Array, x: jax.Array, low: jax.Array | None = None) -> jax.Array:
     """The same at x + low."""
     e, total, exponent = exp_neg_abs(x, low)
-    return apart(x, ldexp(factor * divide(e, multiply(total, total)), exponent))
+    product = ldexp(factor * divide(e, multiply(total, total)), exponent)
+    return jnp.where(jnp.abs(x) > -reach(x.dtype)[0], 0, product)
 
 
 @jax.custom_jvp

@@ -45,8 +45,9 @@ class Reduced(NamedTuple):
 
 
 def reach(dtype) -> tuple[float, float]:
-    """The arguments of exp: below, it has long vanished; above, its exponent would be too large."""
-    return 1.5 * int(jnp.finfo(dtype).minexp) * math.log(2), (int(jnp.finfo(dtype).maxexp) - 0.6) * math.log(2)
+    """The arguments of exp: below, it vanishes in any product; above, its exponent would be too large."""
+    info = jnp.finfo(dtype)
+    return 2 * int(info.minexp) * math.log(2), (int(info.maxexp) - 0.6) * math.log(2)
 
 
 def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:

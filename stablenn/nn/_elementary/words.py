@@ -120,10 +120,9 @@ def power_of_two(exponent: jax.Array, dtype) -> jax.Array:
 
 
 def ldexp(x: jax.Array, exponent: jax.Array) -> jax.Array:
-    """x * 2^exponent for exponents from 3/2 of the least to the largest, in two steps: each factor is in range."""
-    half = float(jnp.finfo(x.dtype).maxexp // 2)
-    is_small = exponent < -half
-    return x * power_of_two(exponent + jnp.where(is_small, half, 0), x.dtype) * jnp.where(is_small, 2.0**-half, 1)
+    """x * 2^exponent for exponents from twice the least to the largest, in two steps: both factors are in range."""
+    first = jnp.maximum(exponent, float(jnp.finfo(x.dtype).minexp))
+    return x * power_of_two(first, x.dtype) * power_of_two(exponent - first, x.dtype)
 
 
 @jax.custom_jvp

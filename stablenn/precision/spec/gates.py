@@ -40,8 +40,8 @@ GATES: tuple[Spec, ...] = (
     Spec(
         name="nn.mish",
         fn=nn.mish,
-        # tanh(log(w)) with w = 1 + exp(x)
-        definition=lambda x: x * (((1 + jnp.exp(x)) ** 2 - 1) / ((1 + jnp.exp(x)) ** 2 + 1)),
+        # x tanh(log(1 + w)) with w = exp(x), in a form whose derivative does not cancel
+        definition=lambda x: x / (1 + 2 / (jnp.exp(x) * (jnp.exp(x) + 2))),
         signature="()->()",
         domain=Domain.parse("x: float"),
         peers=("jax.nn:mish",),
