@@ -9,6 +9,10 @@ from stablenn.nn.gates import swish as swish
 from stablenn.nn.hyperbolic import log_cosh as log_cosh
 from stablenn.nn.hyperbolic import softcap as softcap
 from stablenn.nn.hyperbolic import tanh as tanh
+from stablenn.nn.linear_units import celu as celu
+from stablenn.nn.linear_units import elu as elu
+from stablenn.nn.linear_units import selu as selu
+from stablenn.nn.linear_units import squareplus as squareplus
 from stablenn.nn.log_sums import logaddexp as logaddexp
 from stablenn.nn.log_sums import logsumexp as logsumexp
 from stablenn.nn.logarithms import clipped_log as clipped_log

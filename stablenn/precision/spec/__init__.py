@@ -6,6 +6,7 @@ from stablenn.precision.spec.hyperbolic import HYPERBOLIC
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
 from stablenn.precision.spec.kinds import load as load
+from stablenn.precision.spec.linear_units import LINEAR_UNITS
 from stablenn.precision.spec.log_sums import LOG_SUMS
 from stablenn.precision.spec.logarithms import LOGARITHMS
 from stablenn.precision.spec.logistic import LOGISTIC
@@ -17,6 +18,7 @@ SPECS: tuple[Spec, ...] = (
     *LOGISTIC,
     *HYPERBOLIC,
     *GATES,
+    *LINEAR_UNITS,
     *LOGARITHMS,
     *ZEROS,
     *LOG_SUMS,
