@@ -89,6 +89,17 @@ def reverse_mode_only(x):
 reverse_mode_only.defvjp(lambda x: (nn.sigmoid(x), x), lambda x, ct: (ct * nn.sigmoid(x) * nn.sigmoid(-x),))
 
 
+@jax.custom_jvp
+def other_value_in_the_rule(x):
+    return nn.softplus(x)
+
+
+@other_value_in_the_rule.defjvp
+def _(primals, tangents):
+    (x,), (tangent,) = primals, tangents
+    return jnp.log(1 + jnp.exp(x)), nn.sigmoid(x) * tangent
+
+
 class Forgetful:
     """A function with a state: every trace but the first gets another constant."""
 
@@ -149,6 +160,7 @@ FAULTS = (
     ),
     Fault("entries do not mix", "curvature", "nn.logsumexp", constant_shares),
     Fault("no rule for forward mode", "transformations", "nn.sigmoid", reverse_mode_only),
+    Fault("the rule has a value of its own", "transformations", "nn.softplus", other_value_in_the_rule),
     Fault("a state that changes by tracing", "transformations", "nn.sigmoid", Forgetful()),
     Fault("large logits are clipped", "relations", "nn.softmax", lambda x: nn.softmax(jnp.clip(x, -1e3, 1e3))),
     Fault("one entry has another weight", "relations", "nn.norm", lambda x: nn.norm(x.at[-1].multiply(1.001))),

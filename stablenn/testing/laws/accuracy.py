@@ -16,7 +16,7 @@ from stablenn.testing import strategies
 from stablenn.testing.laws.running import Law, Subject
 from stablenn.testing.laws.verdict import Verdict
 
-_ROWS, _VECTORS = 6 * BLOCK, 3 * BLOCK
+_ROWS, _VECTORS = 6 * BLOCK, 2 * BLOCK
 _FEW_ROWS = 2
 
 
