@@ -97,7 +97,7 @@ def other_value_in_the_rule(x):
 @other_value_in_the_rule.defjvp
 def _(primals, tangents):
     (x,), (tangent,) = primals, tangents
-    return jnp.log(1 + jnp.exp(x)), nn.sigmoid(x) * tangent
+    return nn.softplus(x.astype(jnp.float16)).astype(x.dtype), nn.sigmoid(x) * tangent
 
 
 class Forgetful:

@@ -24,52 +24,65 @@ from stablenn.testing.laws.verdict import Verdict
 _ROWS = 8
 
 
-def _eager(fn, positions, *columns):
-    with jax.disable_jit():
-        return jax.vmap(value_and_gradient(fn, positions))(*columns)
+def _eager(fn, positions):
+    by_row = jax.vmap(value_and_gradient(fn, positions))
+
+    def eagerly(*columns):
+        with jax.disable_jit():
+            return by_row(*columns)
+
+    return eagerly
 
 
-def _row_by_row(fn, positions, *columns):
+def _row_by_row(fn, positions):
     """The value by itself, as inference computes it."""
     functions = [flat(fn, quantity, positions) for quantity in QUANTITIES]
-    return tuple(np.stack([np.asarray(f(*row)) for row in zip(*columns, strict=True)]) for f in functions)
+    return lambda *columns: [np.stack([np.asarray(f(*row)) for row in zip(*columns, strict=True)]) for f in functions]
 
 
-def _over_last_axis(fn, positions, *columns):
-    return jax.vmap(value_and_gradient(fn, positions), in_axes=-1)(*(np.moveaxis(c, 0, -1) for c in columns))
+def _over_last_axis(fn, positions):
+    over_last = jax.vmap(value_and_gradient(fn, positions), in_axes=-1)
+    return lambda *columns: over_last(*(np.moveaxis(column, 0, -1) for column in columns))
 
 
-def _sharded(fn, positions, *columns):
+def _scan(fn, positions):
+    both = value_and_gradient(fn, positions)
+    by_row = lambda row: both(*row)
+    return lambda *columns: jax.lax.map(by_row, columns)
+
+
+def _sharded(fn, positions):
     """Each device has some of the rows."""
     devices = [d for d in jax.devices()[:_ROWS] if _ROWS % len(jax.devices()[:_ROWS]) == 0] or jax.devices()[:1]
     mesh = jax.sharding.Mesh(np.array(devices), ("rows",))
     spec, by_row = PartitionSpec("rows"), jax.vmap(value_and_gradient(fn, positions))
-    return jax.jit(jax.shard_map(by_row, mesh=mesh, in_specs=spec, out_specs=spec))(*columns)
+    return jax.jit(jax.shard_map(by_row, mesh=mesh, in_specs=spec, out_specs=spec))
 
 
-def _rematerialised(fn, positions, *columns):
-    return jax.jit(jax.vmap(value_and_gradient(jax.checkpoint(fn), positions)))(*columns)
-
-
-def _jvp(fn, positions, *columns):
+def _jvp(fn, positions):
     def both(*row):
         jacobians, value = jax.jacfwd(lambda *row: (fn(*row),) * 2, argnums=positions, has_aux=True)(*row)
         return ravel(value), ravel(jacobians)
 
-    return jax.vmap(both)(*columns)
+    return jax.vmap(both)
 
 
-# Ways from columns to values and gradients of all rows.
+# Each makes of a function what maps columns to values and gradients of all rows.
 _WAYS: dict[str, Callable] = {
-    "jit": lambda fn, positions, *columns: jax.jit(jax.vmap(value_and_gradient(fn, positions)))(*columns),
+    "jit": lambda fn, positions: jax.jit(jax.vmap(value_and_gradient(fn, positions))),
     "eager": _eager,
     "one row at a time": _row_by_row,
     "vmap over the last axis": _over_last_axis,
-    "scan": lambda fn, positions, *columns: jax.lax.map(lambda row: value_and_gradient(fn, positions)(*row), columns),
+    "scan": _scan,
     "shard_map": _sharded,
-    "remat": _rematerialised,
+    "remat": lambda fn, positions: jax.jit(jax.vmap(value_and_gradient(jax.checkpoint(fn), positions))),
     "jvp": _jvp,
 }
+
+
+@functools.lru_cache(maxsize=64)
+def _program(way: str, fn: Callable, positions: tuple[int, ...]) -> Callable:
+    return _WAYS[way](fn, positions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +106,7 @@ def _transformations(spec) -> tuple[Transformation, ...]:
 @functools.lru_cache(maxsize=64)
 def _evaluated(way: str, fn: Callable, dtype: str, positions: tuple[int, ...], columns: tuple[Column, ...]):
     with wide_if_needed(dtype):
-        both = _WAYS[way](fn, positions, *(column.array for column in columns))
+        both = _program(way, fn, positions)(*(column.array for column in columns))
         return dict(zip(QUANTITIES, map(np.asarray, both), strict=True))
 
 
@@ -127,5 +140,5 @@ TRANSFORMATIONS = Law(
     aspects=_transformations,
     examples=lambda subject: subject.inputs(_ROWS),
     check=_check,
-    count=1,
+    count=2,
 )
