@@ -29,6 +29,19 @@ def with_rule(fn, slope):
     return wrong
 
 
+@jax.custom_jvp
+def constant_shares(x):
+    return nn.logsumexp(x)
+
+
+@constant_shares.defjvp
+def _(primals, tangents):
+    """Each entry's share, as if the sum did not change with the other entries."""
+    (x,), (tangent,) = primals, tangents
+    total = nn.logsumexp(x)
+    return total, jnp.sum(jnp.exp(x - jax.lax.stop_gradient(total)) * tangent)
+
+
 def nan_at(x, value):
     """`value`, but NaN at one single input."""
     return jnp.where(x == 1, jnp.nan, value)
@@ -76,6 +89,17 @@ def reverse_mode_only(x):
 reverse_mode_only.defvjp(lambda x: (nn.sigmoid(x), x), lambda x, ct: (ct * nn.sigmoid(x) * nn.sigmoid(-x),))
 
 
+@jax.custom_jvp
+def other_value_in_the_rule(x):
+    return nn.softplus(x)
+
+
+@other_value_in_the_rule.defjvp
+def _(primals, tangents):
+    (x,), (tangent,) = primals, tangents
+    return nn.softplus(x.astype(jnp.float16)).astype(x.dtype), nn.sigmoid(x) * tangent
+
+
 class Forgetful:
     """A function with a state: every trace but the first gets another constant."""
 
@@ -116,7 +140,27 @@ FAULTS = (
     Fault("the gradient is clipped", "differences", "nn.softplus", straight_through),
     Fault("a factor of the rule is gone", "differences", "nn.sigmoid", with_rule(nn.sigmoid, nn.sigmoid)),
     Fault("the sign of the rule", "differences", "nn.log1mexp", with_rule(nn.log1mexp, lambda x: -1 / jnp.expm1(x))),
+    Fault(
+        "the rule is not differentiated again",
+        "curvature",
+        "nn.softplus",
+        with_rule(nn.softplus, lambda x: jax.lax.stop_gradient(nn.sigmoid(x))),
+    ),
+    Fault(
+        "the rule overflows when it is differentiated",
+        "curvature",
+        "nn.log_sigmoid",
+        with_rule(nn.log_sigmoid, lambda x: 1 / (1 + jnp.exp(x))),
+    ),
+    Fault(
+        "a factor of the rule of a rule is gone",
+        "curvature",
+        "nn.softplus",
+        with_rule(nn.softplus, with_rule(nn.sigmoid, nn.sigmoid)),
+    ),
+    Fault("entries do not mix", "curvature", "nn.logsumexp", constant_shares),
     Fault("no rule for forward mode", "transformations", "nn.sigmoid", reverse_mode_only),
+    Fault("the rule has a value of its own", "transformations", "nn.softplus", other_value_in_the_rule),
     Fault("a state that changes by tracing", "transformations", "nn.sigmoid", Forgetful()),
     Fault("large logits are clipped", "relations", "nn.softmax", lambda x: nn.softmax(jnp.clip(x, -1e3, 1e3))),
     Fault("one entry has another weight", "relations", "nn.norm", lambda x: nn.norm(x.at[-1].multiply(1.001))),

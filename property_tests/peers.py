@@ -23,8 +23,8 @@ class Peer:
     types: str = ""
 
     @property
-    def defective(self) -> set[str]:
-        return {name for name in ("value", "gradient", "types") if getattr(self, name)}
+    def defective(self) -> frozenset[str]:
+        return frozenset(name for name in ("value", "gradient", "types") if getattr(self, name))
 
 
 def peer(path: str, spec: str, laws: str, **defects: str) -> Peer:

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import jax
 import pytest
-from faults import FAULTS
+from faults import FAULTS, with_rule
 
+from stablenn import nn
 from stablenn.precision.spec import SPECS
 from stablenn.testing.laws import LAWS, LawViolation
 
@@ -26,6 +28,21 @@ def test_the_law_sees_the_fault(fault):
 def test_the_law_is_silent_on_the_original(law, spec, dtype, seed):
     verdict = LAW[law].hold(SPEC[spec], dtype, seed=seed)
     assert verdict.error <= verdict.allowed
+
+
+@jax.custom_jvp
+def by_shares(x):
+    return nn.logsumexp(x)
+
+
+by_shares.defjvp(lambda primals, tangents: (nn.logsumexp(*primals), nn.softmax(*primals) @ tangents[0]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "fn"), [("nn.softplus", with_rule(nn.softplus, nn.sigmoid)), ("nn.logsumexp", by_shares)]
+)
+def test_a_rule_made_of_functions_with_rules_is_no_fault(spec, fn):
+    LAW["curvature"].hold(dataclasses.replace(SPEC[spec], fn=fn))
 
 
 def test_every_law_has_a_fault():

@@ -13,24 +13,38 @@ from stablenn.testing.laws.running import Subject
 SPEC = {spec.name: spec for spec in SPECS}
 
 
-def broken(spec):
-    """The laws that a function breaks, with what of it each of them is about."""
-    for law in LAWS:
+def breaks(spec, law, aspect) -> bool:
+    try:
+        dataclasses.replace(law, aspects=lambda spec: (aspect,)).hold(spec)
+    except LawViolation:
+        return True
+    return False
+
+
+def broken(spec, peer):
+    """The laws that a function breaks, and what of it; without what neither could change the verdict on the peer.
+
+    All that concerns what is sound is tried, and of a law that is to be broken as much as it takes.
+    """
+    laws, quantities = set(), set()
+    # those that a defect breaks with every seed come first
+    for law in sorted(LAWS, key=lambda law: law.name not in peer.laws):
         for aspect in law.aspects(spec):
             about = "types" if law.name == "types" else Subject(spec, "float32", aspect).quantity
-            try:
-                dataclasses.replace(law, aspects=lambda spec, aspect=aspect: (aspect,)).hold(spec)
-            except LawViolation:
-                yield law.name, about
+            wanted = law.name in peer.laws - laws
+            if (about not in peer.defective or about not in quantities or wanted) and breaks(spec, law, aspect):
+                laws.add(law.name)
+                quantities.add(about)
+    return laws, quantities
 
 
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.path)
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: f"{peer.spec}-{peer.path}")
 def test_a_peer_breaks_the_laws_that_its_defects_break_and_no_others(peer):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of optax are not ours
-        found = set(broken(dataclasses.replace(SPEC[peer.spec], fn=load(peer.path))))
-    assert {about for _, about in found} == peer.defective
-    assert peer.laws <= {law for law, _ in found}
+        laws, quantities = broken(dataclasses.replace(SPEC[peer.spec], fn=load(peer.path)), peer)
+    assert quantities == peer.defective
+    assert peer.laws <= laws
 
 
 def test_every_peer_is_judged():

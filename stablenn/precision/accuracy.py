@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,16 @@ Progress = Callable[[int, int], None]
 # How many cases of each kind a record keeps.
 _WORST = 3
 
+# Few rows are evaluated in blocks of one size, so that a program is compiled once for batches of any size. Each row
+# is as good as alone, but the size is no multiple of a vector's lanes: the remainder of a loop is seen, too.
+BLOCK = 19
+_FEW = 2048
+
+
+def ravel(tree) -> jax.Array:
+    """All leaves as one flat vector."""
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
 
 # Programs are kept, since laws evaluate the same function on many small batches.
 @functools.lru_cache(maxsize=512)
@@ -32,13 +43,24 @@ def flat(fn: Callable, quantity: str, float_arguments: tuple[int, ...]) -> Calla
 
     The gradient of a function with several outputs is its Jacobian, by reverse mode: what training computes.
     """
-
-    def ravel(tree):
-        return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)])
-
     if quantity == "value":
         return lambda *row: ravel(fn(*row))
     return lambda *row: ravel(jax.jacrev(fn, argnums=float_arguments)(*row))
+
+
+@functools.lru_cache(maxsize=512)
+def value_and_gradient(fn: Callable, float_arguments: tuple[int, ...]) -> Callable:
+    """What both `flat` functions return, from one linearisation: the value is the one that training sees."""
+
+    def with_value(*row):
+        out = fn(*row)
+        return out, out
+
+    def both(*row):
+        gradient, value = jax.jacrev(with_value, argnums=float_arguments, has_aux=True)(*row)
+        return ravel(value), ravel(gradient)
+
+    return both
 
 
 @functools.lru_cache(maxsize=512)
@@ -49,6 +71,38 @@ def _exact(fn: Callable, dtype: str, wide: bool) -> Exact:
 @functools.lru_cache(maxsize=512)
 def _compiled(fn: Callable) -> Callable:
     return jax.jit(jax.vmap(fn))
+
+
+def _truth(fn: Callable, dtype: str, wide: bool, positions: tuple[int, ...], inputs, progress=None) -> Truth:
+    """The exact value of `fn` in every row, and its limit where the row has an infinity."""
+    infinite = _rows_with(inputs, positions, np.isinf) & ~_rows_with(inputs, positions, np.isnan)
+    (truth,) = _exact(fn, dtype, wide).truth(*(_finite_rows(column, infinite) for column in inputs), progress=progress)
+    if infinite.any():
+        rows = tuple(column[infinite] for column in inputs)
+        _put(truth, infinite, truth_at_infinity(fn, rows, positions, floats.format_of(dtype), wide=wide))
+    return truth
+
+
+class Column(NamedTuple):
+    """An array that can be looked up by what it holds."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    content: bytes
+
+    @classmethod
+    def of(cls, column: np.ndarray) -> Column:
+        return cls(column.dtype, column.shape, column.tobytes())
+
+    @property
+    def array(self) -> np.ndarray:
+        return np.frombuffer(self.content, self.dtype).reshape(self.shape)
+
+
+# The truth of a formula serves every function that is judged at the same inputs: ours, its peers, and faults.
+@functools.lru_cache(maxsize=512)
+def _known_truth(formula: Callable, dtype: str, positions: tuple[int, ...], columns: tuple[Column, ...]) -> Truth:
+    return _truth(formula, dtype, True, positions, tuple(column.array for column in columns))
 
 
 def draw_inputs(domain: Domain, samples: int, seed: int, *, subnormals: bool, exhaustive: bool = False):
@@ -102,13 +156,11 @@ class Reference:
         fmt = floats.format_of(dtype)
         positions = domain.float_arguments
         fn = flat(definition, quantity, positions)
-        infinite = _rows_with(inputs, positions, np.isinf) & ~_rows_with(inputs, positions, np.isnan)
-        (truth,) = _exact(fn, fmt.name, wide).truth(
-            *(_finite_rows(column, infinite) for column in inputs), progress=progress
-        )
-        if infinite.any():
-            rows = tuple(column[infinite] for column in inputs)
-            _put(truth, infinite, truth_at_infinity(fn, rows, positions, fmt, wide=wide))
+        if wide and progress is None and len(inputs[0]) <= _FEW:
+            known = _known_truth(fn, fmt.name, positions, tuple(Column.of(column) for column in inputs))
+            truth = Truth(known.nearest.copy(), known.residual.copy(), known.proved.copy())
+        else:
+            truth = _truth(fn, fmt.name, wide, positions, inputs, progress)
         with np.errstate(all="ignore"):
             for convention in conventions:
                 right, rows = convention.expected(quantity), np.asarray(convention.applies(*inputs))
@@ -121,8 +173,16 @@ class Reference:
 
     def evaluate(self, fn: Callable, device: jax.Device) -> np.ndarray:
         """`fn`, or its gradient, under jit on `device`, as an array of the shape of the truth."""
+        program = _compiled(flat(fn, self.quantity, self.float_arguments))
+        rows = len(self.inputs[0])
         with wide_if_needed(self.dtype), jax.default_device(device):
-            return np.asarray(_compiled(flat(fn, self.quantity, self.float_arguments))(*self.inputs))
+            if not 0 < rows <= _FEW:
+                return np.asarray(program(*self.inputs))
+            padded = [c[np.minimum(np.arange(-(-rows // BLOCK) * BLOCK), rows - 1)] for c in self.inputs]
+            blocks = [
+                program(*(column[start : start + BLOCK] for column in padded)) for start in range(0, rows, BLOCK)
+            ]
+            return np.concatenate([np.asarray(block) for block in blocks])[:rows]
 
     def judge(self, fn: Callable, device: jax.Device | None = None) -> Accuracy:
         """Evaluate `fn` on `device` and compare it with the truth."""

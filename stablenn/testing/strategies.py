@@ -6,6 +6,7 @@ numbers, and shrinks both; NumPy fills the row in. Patterns stand in the order f
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -41,10 +42,15 @@ def _ties(rng, size, fmt):
     return rng.choice(rng.standard_normal(2) * 2.0 ** rng.integers(-3, 6), size)
 
 
+@functools.cache
+def _finite_corners(fmt: Format) -> np.ndarray:
+    corners = floats.corners(fmt.dtype).astype(np.float64)
+    return corners[np.isfinite(corners)]
+
+
 def _thresholds(rng, size, fmt):
     """Beside zero, one, epsilon, the ends of the format, and where exponentials saturate."""
-    corners = floats.corners(fmt.dtype).astype(np.float64)
-    return rng.choice(corners[np.isfinite(corners)], size)
+    return rng.choice(_finite_corners(fmt), size)
 
 
 def _whole_line(rng, size, fmt):
@@ -132,13 +138,13 @@ def _sparse(rng, size):
 _DISTRIBUTIONS = (_one_hot, _even, _smoothed, _soft, _sparse)
 
 
-def _fitted(row: np.ndarray, argument: Argument, fmt: Format) -> np.ndarray:
-    """The row inside of the argument's range, infinities where the range has them."""
+def _fitted(rows: np.ndarray, argument: Argument, fmt: Format) -> np.ndarray:
+    """Rows inside of the argument's range, infinities where the range has them."""
     low, high = finite_ends(argument)
-    row = np.abs(row) if low >= 0 else -np.abs(row) if high <= 0 else row
+    rows = np.abs(rows) if low >= 0 else -np.abs(rows) if high <= 0 else rows
     ends = [float(end) for end in ends_of(argument)]
-    inside = np.clip(row, low, high)
-    return np.where(np.isinf(row) & (row >= ends[0]) & (row <= ends[1]), row, inside).astype(fmt.dtype)
+    inside = np.clip(rows, low, high)
+    return np.where(np.isinf(rows) & (rows >= ends[0]) & (rows <= ends[1]), rows, inside).astype(fmt.dtype)
 
 
 def _patterns(argument: Argument, allow_nan: bool, allow_infinity: bool) -> tuple[Pattern, ...]:
@@ -168,8 +174,8 @@ def _columns(draw, argument: Argument, rows: int, allow_nan: bool, allow_infinit
         filled = [[kind(rng, width) for _ in range(size // width)] for kind in chosen]
         return np.reshape(filled, (rows, *argument.shape)).astype(fmt.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        filled = [_fitted(kind(rng, size, fmt).astype(np.float64), argument, fmt) for kind in chosen]
-    values = np.reshape(filled, (rows, *argument.shape))
+        filled = np.stack([kind(rng, size, fmt).astype(np.float64) for kind in chosen])
+        values = _fitted(filled, argument, fmt).reshape(rows, *argument.shape)
     return values if allow_subnormal else without_subnormals(values, argument)
 
 

@@ -10,6 +10,7 @@ from stablenn import measure, nn
 from stablenn.precision.accuracy import Reference
 from stablenn.precision.devices import DeviceError, find_device
 from stablenn.precision.domain import Domain, DomainError
+from stablenn.precision.spec import Convention
 
 
 def softmax_definition(x):
@@ -117,6 +118,28 @@ def test_a_limit_that_depends_on_the_path_is_nan():
     reference = Reference.of(softmax_definition, Domain.parse("x: float32[2]"), (rows,), "float32")
     expected = [[np.nan, np.nan], [1, 0], [np.nan, np.nan], [0, 1]]
     np.testing.assert_array_equal(reference.truth.nearest, np.float32(expected))
+
+
+def test_few_rows_of_any_number_are_one_program():
+    traces = []
+
+    def traced(x):
+        traces.append(x)
+        return jnp.exp(x)
+
+    for rows in (1, 18, 19, 20, 57, 300):
+        x = np.linspace(-1, 1, rows, dtype=np.float32)
+        reference = Reference.of(jnp.exp, Domain.parse("x: float32"), (x,), "float32")
+        np.testing.assert_allclose(reference.evaluate(traced, find_device()).ravel(), np.exp(x), rtol=1e-6)
+    assert len(traces) == 1
+
+
+def test_conventions_do_not_change_what_is_remembered_of_a_formula():
+    domain, x = Domain.parse("x: float32"), (np.float32([0, 1]),)
+    stated = Convention("another value", applies=lambda x: x == 0, value=lambda x: x + 7)
+    before = Reference.of(jnp.exp, domain, x, "float32").truth.nearest.ravel()
+    assert Reference.of(jnp.exp, domain, x, "float32", conventions=(stated,)).truth.nearest[0] == 7
+    np.testing.assert_array_equal(Reference.of(jnp.exp, domain, x, "float32").truth.nearest.ravel(), before)
 
 
 def test_without_a_definition_only_rounding_counts():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -53,6 +54,7 @@ def _spell(bound: Bound | None) -> str:
     return repr(bound).removesuffix(".0") if isinstance(bound, float) else str(bound)
 
 
+@functools.lru_cache(maxsize=512)
 def ends_of(argument: Argument) -> tuple[np.ndarray, np.ndarray]:
     """The smallest and largest values of the range, in the argument's dtype."""
     if not argument.is_float:

@@ -2,6 +2,7 @@
 
 from stablenn.testing.laws.accuracy import ACCURACY as ACCURACY
 from stablenn.testing.laws.accuracy import LENGTHS, SPECIALS
+from stablenn.testing.laws.curvature import CURVATURE
 from stablenn.testing.laws.differences import DIFFERENCES
 from stablenn.testing.laws.masking import MASKING
 from stablenn.testing.laws.order import BOUNDS, CONVEXITY, MONOTONICITY, NORMALISATION
@@ -16,6 +17,7 @@ LAWS: tuple[Law, ...] = (
     SPECIALS,
     LENGTHS,
     DIFFERENCES,
+    CURVATURE,
     TRANSFORMATIONS,
     RELATIONS,
     IDENTITIES,

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from stablenn.floats import Truth
-from stablenn.precision.accuracy import Reference
+from stablenn.precision.accuracy import BLOCK, Reference
 from stablenn.precision.record import QUANTITIES
 from stablenn.precision.spec import Spec
 from stablenn.precision.spec.properties import Masked
@@ -20,7 +20,7 @@ from stablenn.testing.laws.running import Law, Subject
 from stablenn.testing.laws.verdict import Verdict
 from stablenn.testing.strategies import masks
 
-_ROWS = 8
+_ROWS = BLOCK
 
 
 @functools.lru_cache(maxsize=256)
@@ -113,6 +113,6 @@ MASKING = Law(
     aspects=_quantities,
     examples=lambda subject: st.tuples(subject.inputs(_ROWS), masks((_size(subject),))),
     check=_check,
-    count=15,
+    count=8,
     known=_known,
 )

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from stablenn import floats
 from stablenn.interpret.balls.evaluation import exact
+from stablenn.precision.accuracy import BLOCK
 from stablenn.precision.spec.properties import Bounded, Convex, Monotone, Total
 from stablenn.testing.laws.relations import results, value_scale
 from stablenn.testing.laws.running import Law, Subject
 from stablenn.testing.laws.verdict import GOOD, Verdict, most_above, worst
 
-_ROWS = 16
+_ROWS = 3 * BLOCK
 
 
 def _of_kind(kind: type) -> Callable:
@@ -55,7 +56,7 @@ BOUNDS = Law(
     aspects=_of_kind(Bounded),
     examples=lambda subject: subject.inputs(_ROWS),
     check=_check_bounds,
-    count=20,
+    count=6,
 )
 
 
@@ -111,7 +112,7 @@ MONOTONICITY = Law(
     aspects=_of_kind(Monotone),
     examples=_pairs,
     check=_check_monotone,
-    count=20,
+    count=6,
     known=_sorted_corners,
 )
 
@@ -145,7 +146,7 @@ CONVEXITY = Law(
     aspects=_of_kind(Convex),
     examples=_pairs,
     check=_check_convex,
-    count=20,
+    count=6,
 )
 
 
@@ -171,5 +172,5 @@ NORMALISATION = Law(
     aspects=_of_kind(Total),
     examples=lambda subject: subject.inputs(_ROWS),
     check=_check_total,
-    count=20,
+    count=6,
 )

@@ -71,13 +71,14 @@ def spell_array(value: np.ndarray) -> str:
     return f"{made}.astype(jnp.{value.dtype.name})"
 
 
-def reproduction(fn, quantity: str, inputs: tuple[np.ndarray, ...]) -> str:
-    """A line of code that computes once more what a verdict is about."""
+def reproduction(fn, quantity: str, inputs: tuple[np.ndarray, ...], order: int = 1) -> str:
+    """A line of code that computes once more what a verdict is about: a value, or derivatives of the given order."""
     name = getattr(fn, "__qualname__", repr(fn))
     call = f"fn({', '.join(spell_array(v) for v in inputs)})"
     if quantity == "gradient":
         wanted = tuple(i for i, v in enumerate(inputs) if floats.is_float(np.asarray(v).dtype))
-        call = call.replace("fn(", f"jax.jacrev(fn, {wanted})(", 1)
+        derivative = "jacrev" if order == 1 else "hessian"
+        call = call.replace("fn(", f"jax.{derivative}(fn, {wanted})(", 1)
     wide = any(np.asarray(v).dtype == np.float64 for v in inputs)
     x64 = "jax.config.update('jax_enable_x64', True); " if wide else ""
     imports = "import jax, jax.numpy as jnp, numpy as np; "
