@@ -47,7 +47,8 @@ def _exact(fn: Callable, dtype: str, wide: bool) -> Exact:
 
 
 @functools.lru_cache(maxsize=512)
-def _compiled(fn: Callable) -> Callable:
+def compiled(fn: Callable) -> Callable:
+    """The program that is judged: `fn` on rows of inputs, under jit."""
     return jax.jit(jax.vmap(fn))
 
 
@@ -122,7 +123,7 @@ class Reference:
     def evaluate(self, fn: Callable, device: jax.Device) -> np.ndarray:
         """`fn`, or its gradient, under jit on `device`, as an array of the shape of the truth."""
         with wide_if_needed(self.dtype), jax.default_device(device):
-            return np.asarray(_compiled(flat(fn, self.quantity, self.float_arguments))(*self.inputs))
+            return np.asarray(compiled(flat(fn, self.quantity, self.float_arguments))(*self.inputs))
 
     def judge(self, fn: Callable, device: jax.Device | None = None) -> Accuracy:
         """Evaluate `fn` on `device` and compare it with the truth."""
