@@ -34,8 +34,8 @@ _LOST = 0.125
 _ROUNDS_TO_INFINITY = _FORMAT.max * (1 + _FORMAT.eps / 4)
 _ROUNDS_TO_ZERO = _FORMAT.smallest_subnormal / 2
 _POWER_BITS = np.int64(0x7FF0 << 48)
-# The histogram of errors, from which quantiles are read: one in so many results, so many bins an ulp, so many bins.
-_EVERY, _BINS_AN_ULP, _BINS = 64, 64, 1024
+# The histogram of log2(1 + error), from which quantiles are read: one in so many results, bins a unit, bins.
+_EVERY, _FINENESS, _BINS = 64, 64, 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,11 +101,13 @@ class Chunk:
         for start in range(0, size, BLOCK):
             bits = np.arange(start, min(start + BLOCK, size), dtype=np.int64)
             if stride > 1:
-                inner = bits > 0
-                bits *= stride
-                bits += inner * np.random.default_rng(self.first + start).integers(0, stride, len(bits))
+                rng = np.random.default_rng(self.first + start)
+                bits = bits * stride + np.where(bits > 0, rng.integers(0, stride, len(bits)), 0)
+                bits = np.minimum(bits, self.last - self.first - 1)
             bits += self.first
-            yield np.minimum(bits, self.last, out=bits).astype(np.uint32)
+            if start + BLOCK >= size:
+                bits[-1] = self.last
+            yield bits.astype(np.uint32)
 
 
 def chunks_of(argument: Argument, *, subnormals: bool) -> list[Chunk]:
@@ -162,7 +164,7 @@ def quantile(histogram: np.ndarray, share: float) -> float:
     """The error that a share of the results stays below, or at most the end of the histogram's range."""
     if not histogram.sum():
         return 0.0
-    return float(np.searchsorted(np.cumsum(histogram), share * histogram.sum()) + 1) / _BINS_AN_ULP
+    return float(2 ** ((np.searchsorted(np.cumsum(histogram), share * histogram.sum()) + 1) / _FINENESS) - 1)
 
 
 def examine(subject: Subject, chunk: Chunk, stride: int = 1) -> Found:
@@ -284,7 +286,7 @@ class _Scan:
 
     def _add(self, bits: np.ndarray, wide: np.ndarray, error: np.ndarray) -> None:
         self._sums.total += float(error.sum())
-        bins = np.minimum(error[::_EVERY] * _BINS_AN_ULP, _BINS - 1).astype(np.int64)
+        bins = np.minimum(np.log2(1 + error[::_EVERY]) * _FINENESS, _BINS - 1).astype(np.int64)
         self._histogram += np.bincount(bins, minlength=_BINS)
         largest = float(error.max())
         self._sums.max_ulp = max(self._sums.max_ulp, largest)

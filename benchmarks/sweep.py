@@ -161,9 +161,9 @@ def conclude(task: Task, found: Sequence[Found]) -> tuple[Record, dict[str, Any]
     _require_reproduced(task, x, filtered, found)
     error = floats.ulp_error(narrow.reshape(-1, 1), reference.truth, flush=subject.flush).reshape(-1)
     proved = reference.truth.proved.reshape(-1)
-    off = np.where(
-        proved & np.isfinite(error) & np.isfinite(filtered), np.abs(filtered - error) / np.maximum(error, 1), 0
-    )
+    regular = proved & np.isfinite(error) & np.isfinite(filtered)
+    off = np.zeros(len(x))
+    off[regular] = np.abs(filtered[regular] - error[regular]) / np.maximum(error[regular], 1)
 
     with np.errstate(over="ignore"):
         rounded = wide.astype(DTYPE)
