@@ -13,11 +13,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ from stablenn import floats
 from stablenn.cli.arguments import choose, device_named, split
 from stablenn.precision import survey
 from stablenn.precision.accuracy import Reference
-from stablenn.precision.devices import platform_name, wide_if_needed
+from stablenn.precision.devices import find_device, platform_name, wide_if_needed
 from stablenn.precision.record import QUANTITIES, SCHEMA_VERSION, Record
 from stablenn.precision.report import spell_ulp
 from stablenn.precision.spec import SPECS, Spec
@@ -64,6 +66,15 @@ class Task:
     spec: Spec
     subject: Subject
     stride: int
+
+    @classmethod
+    def of(cls, spec: Spec, quantity: str, device: jax.Device, stride: int) -> Task:
+        return cls(spec, Subject(spec.fn, quantity, device, spec.scale(quantity)), stride)
+
+    def __reduce__(self):
+        """Other processes look the functions up, since lambdas cannot be sent."""
+        device = self.subject.device
+        return _named, (self.spec.name, self.subject.quantity, f"{device.platform}:{device.id}", self.stride)
 
     @property
     def label(self) -> str:
@@ -90,6 +101,11 @@ class Task:
         return Key(self.spec.name, self.subject.quantity, self.program, self.stride)
 
 
+def _named(name: str, quantity: str, device: str, stride: int) -> Task:
+    spec = next(spec for spec in SPECS if spec.name == name)
+    return Task.of(spec, quantity, find_device(device), stride)
+
+
 def _cells(specs: Sequence[Spec]) -> list[tuple[Spec, str]]:
     return [(spec, quantity) for spec in specs for quantity in QUANTITIES]
 
@@ -108,17 +124,16 @@ def sweep(
     header["command"] = " ".join(["python -m benchmarks.sweep", *sys.argv[1:]])
     results = Results(output, header, [(spec.name, quantity) for spec, quantity in _cells(SPECS)])
     journal = Journal(output.with_suffix(".state"))
-    tasks = [Task(spec, Subject(spec.fn, q, device, spec.scale(q)), stride) for spec, q in _cells(specs)]
+    tasks = [Task.of(spec, quantity, device, stride) for spec, quantity in _cells(specs)]
     tasks = [task for task in tasks if not results.has(task.key)]
     total = sum(chunk.size(stride) for task in tasks for chunk in task.chunks)
     before = 0
-    for task in tasks:
-        begun = time.monotonic()
-        done = journal.done(task.key)
-        task.subject.evaluate(np.ones(1, DTYPE))  # compile before the workers want to
-        with ThreadPoolExecutor(workers) as pool:
+    with _pool(workers) as pool:
+        for task in tasks:
+            begun = time.monotonic()
+            done = journal.done(task.key)
+            waiting = {pool.submit(_examine, task, chunk): chunk for chunk in task.chunks if chunk not in done}
             try:
-                waiting = {pool.submit(examine, task.subject, c, stride): c for c in task.chunks if c not in done}
                 for future in as_completed(waiting):
                     chunk = waiting[future]
                     done[chunk] = future.result()
@@ -127,11 +142,26 @@ def sweep(
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        before += sum(found.count for found in done.values())
-        record, details = conclude(task, [done[chunk] for chunk in task.chunks])
-        results.put(record, details | {name: header[name] for name in _PROVENANCE})
-        journal.forget(task.key)
-        click.echo(describe(record, details) + f", {time.monotonic() - begun:.0f} s")
+            before += sum(found.count for found in done.values())
+            record, details = conclude(task, [done[chunk] for chunk in task.chunks])
+            results.put(record, details | {name: header[name] for name in _PROVENANCE})
+            journal.forget(task.key)
+            click.echo(describe(record, details) + f", {time.monotonic() - begun:.0f} s")
+
+
+def _pool(workers: int) -> Executor:
+    """One thread, or several processes: threads would wait for each other between any two operations of NumPy."""
+    if workers == 1:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _leave_interrupts_to_the_parent)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _examine(task: Task, chunk: Chunk) -> Found:
+    return examine(task.subject, chunk, task.stride)
 
 
 def conclude(task: Task, found: Sequence[Found]) -> tuple[Record, dict[str, Any]]:
@@ -241,7 +271,7 @@ def default_output(device: jax.Device, stride: int) -> Path:
 @click.command()
 @click.option("--functions", metavar="NAMES", help="Functions, separated by commas; all univariate ones by default.")
 @click.option("--stride", default=1, show_default=True, type=click.IntRange(1, 1 << 20), help="For a quick look.")
-@click.option("--workers", default=os.cpu_count(), show_default=True, type=click.IntRange(1), help="Threads.")
+@click.option("--workers", default=os.cpu_count(), show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--device", metavar="NAME", help="Where to evaluate; JAX's default device without one.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: in benchmarks/results.")
 def main(functions: str | None, stride: int, workers: int, device: str | None, output: Path | None) -> None:

@@ -147,7 +147,7 @@ def interrupted(spec, path, after, **kwargs):
 def test_an_interrupted_sweep_goes_on_and_ends_with_the_same_results(tmp_path, monkeypatch):
     whole, parts = tmp_path / "whole.jsonl", tmp_path / "parts.jsonl"
     sweep([SEVERAL_CHUNKS], whole, DEVICE, stride=4096)
-    interrupted(SEVERAL_CHUNKS, parts, 6, stride=4096, workers=2)
+    interrupted(SEVERAL_CHUNKS, parts, 6, stride=4096)
     state = tmp_path / "parts.state"
     done = state.read_text(encoding="utf-8").splitlines()
     assert len(done) == 2  # the value is there, the gradient is not
@@ -156,7 +156,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_with_the_same_results(tmp_path, m
     examined = []
     examine = command.examine
     monkeypatch.setattr(command, "examine", lambda *args: examined.append(args[1]) or examine(*args))
-    sweep([SEVERAL_CHUNKS], parts, DEVICE, stride=4096, workers=2)
+    sweep([SEVERAL_CHUNKS], parts, DEVICE, stride=4096)
     assert len(examined) == CHUNKS - 6
     assert without_times(parts) == without_times(whole)
     assert not state.exists()
@@ -164,6 +164,14 @@ def test_an_interrupted_sweep_goes_on_and_ends_with_the_same_results(tmp_path, m
     examined.clear()
     sweep([SEVERAL_CHUNKS], parts, DEVICE, stride=4096)
     assert examined == []
+
+
+def test_two_processes_find_what_one_finds(tmp_path):
+    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    spec = next(spec for spec in SPECS if spec.name == "nn.safe_sqrt")
+    for path, workers in ((one, 1), (two, 2)):
+        sweep([spec], path, DEVICE, stride=1 << 17, workers=workers)
+    assert without_times(two) == without_times(one)
 
 
 def test_results_and_progress_of_another_program_are_not_reused(tmp_path):
@@ -203,7 +211,7 @@ def test_results_of_another_version_are_not_overwritten(tmp_path):
 def test_the_command_sweeps_what_it_is_asked_for(tmp_path):
     path = tmp_path / "quick.jsonl"
     result = CliRunner().invoke(
-        command.main, ["--functions", "log_sigmoid", "--stride", str(1 << 18), "--output", str(path)]
+        command.main, ["--functions", "log_sigmoid", "--stride", str(1 << 18), "--workers", "1", "--output", str(path)]
     )
     assert result.exit_code == 0, result.output
     assert result.output.startswith("nn.log_sigmoid value: ")
