@@ -1,6 +1,7 @@
 """What is known of each function: the table that laws, benchmark, command line and report all read."""
 
 from stablenn.precision.spec.exponentials import EXPONENTIALS
+from stablenn.precision.spec.hyperbolic import HYPERBOLIC
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
 from stablenn.precision.spec.kinds import load as load
@@ -13,6 +14,7 @@ from stablenn.precision.spec.zeros import ZEROS
 
 SPECS: tuple[Spec, ...] = (
     *LOGISTIC,
+    *HYPERBOLIC,
     *LOGARITHMS,
     *ZEROS,
     *LOG_SUMS,

@@ -1,0 +1,86 @@
+r"""exp and expm1 in two words.
+
+With :math:`x = n \log 2 + r`, |r| at most half of log 2, exp(x) is :math:`2^n (1 + r + r^2 q(r))`, where q is a Taylor
+series. What is rounded before the end, r and the last term, is a third and a fifteenth of the result.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from stablenn.nn._elementary.words import (
+    Words,
+    fast_two_sum,
+    ldexp,
+    select,
+)
+
+LOG_2 = Fraction("0.693147180559945309417232121458176568075500134360255254120680")
+
+
+def log_2_parts(dtype) -> tuple[float, float, float]:
+    """log 2 as a sum; products of its first two parts with exponents of the format are exact."""
+    digits = 41 if jnp.finfo(dtype).bits == 64 else 15
+    high = Fraction(round(LOG_2 * 2**digits), 2**digits)
+    middle = Fraction(round((LOG_2 - high) * 4**digits), 4**digits)
+    return float(high), float(middle), float(LOG_2 - high - middle)
+
+
+class Reduced(NamedTuple):
+    """exp(x) = 2^exponent * (1 + change)."""
+
+    exponent: jax.Array  # an integer, as a float
+    change: Words
+
+    @property
+    def mantissa(self) -> Words:
+        """1 + change, between the roots of one half and of two."""
+        return one_plus(self.change)
+
+
+def reach(dtype) -> tuple[float, float]:
+    """The arguments of exp: below, it has long vanished; above, it is left to exp(-x)."""
+    return 1.5 * int(jnp.finfo(dtype).minexp) * math.log(2), 0.49 * int(jnp.finfo(dtype).maxexp) * math.log(2)
+
+
+def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
+    """exp(x + low) for x up to 43 (float64: 347), where `low` is a few ulps of x."""
+    lowest, highest = reach(x.dtype)
+    x = jnp.minimum(jnp.maximum(x, lowest), highest)
+    n = jax.lax.round(x * (1 / math.log(2)), jax.lax.RoundingMethod.TO_NEAREST_EVEN)
+    high, middle, rest = log_2_parts(x.dtype)
+    r = ((x - n * high) - n * middle) - n * rest
+    last = 14 if jnp.finfo(x.dtype).bits == 64 else 8
+    series = jnp.full_like(r, 1 / math.factorial(last))
+    for k in range(last - 1, 1, -1):
+        series = series * r + 1 / math.factorial(k)
+    change = fast_two_sum(r, r * r * series)
+    return Reduced(n, change if low is None else Words(change.high, change.low + (low + low * change.high)))
+
+
+def exp(x: jax.Array, low: jax.Array | None = None) -> Words:
+    """exp(x + low) for x up to 43 (float64: 347), where `low` is a few ulps of x."""
+    reduced = reduced_exp(x, low)
+    high, low = reduced.mantissa
+    return Words(ldexp(high, reduced.exponent), ldexp(low, reduced.exponent))
+
+
+def expm1(x: jax.Array, low: jax.Array | None = None) -> Words:
+    """exp(x + low) - 1 for x up to 43 (float64: 347), where `low` is a few ulps of x."""
+    n, change = reduced_exp(x, low)
+    power = ldexp(jnp.ones_like(x), n)
+    below = fast_two_sum(jnp.maximum(power, 1), -jnp.minimum(power, 1))
+    whole = select(power < 1, -below, below)
+    total = fast_two_sum(whole.high, change.high * power)
+    return fast_two_sum(total.high, total.low + (whole.low + change.low * power))
+
+
+def one_plus(words: Words) -> Words:
+    """1 + a number between -1/2 and 1."""
+    total = fast_two_sum(1, words.high)
+    return fast_two_sum(total.high, total.low + words.low)
