@@ -6,6 +6,11 @@ exactly, and measure the filter itself. Progress is kept beside the output: afte
 where it was. A function whose program has changed since it was swept is swept again, and no other.
 
     python -m benchmarks.sweep [--functions NAMES] [--stride N] [--workers N] [--output FILE]
+
+The figures of record, once with each version of jax, and then in prose:
+
+    python -m benchmarks.sweep && python -m benchmarks.tolerances benchmarks/results/*.jsonl
+    python -m benchmarks.render
 """
 
 from __future__ import annotations
