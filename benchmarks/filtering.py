@@ -26,7 +26,9 @@ _MANTISSA_BITS = _FORMAT.precision - 1
 # Inputs in one call of a compiled function, and how many of its results NumPy takes at a time, to stay in the cache.
 BLOCK = 1 << 18
 _SLICE = 1 << 15
+# Inputs of a chunk that are kept for exact judgement, of each kind, and those taken at random.
 _KEPT = 8
+_BLIND = 4
 # In units of 2^floor(log2|result|): an ulp, the least second difference that counts as a break, a lost result.
 _ULP = _FORMAT.eps
 _BREAK = _ULP / 16
@@ -88,9 +90,9 @@ class Chunk:
 
     @property
     def binade(self) -> tuple[int, int]:
-        """Sign and exponent of the inputs."""
+        """Sign and exponent of the inputs; one exponent stands for all subnormals."""
         exponent = (self.first & ~_SIGN) >> _MANTISSA_BITS
-        return (-1 if self.first & _SIGN else 1), max(exponent, 1) + _FORMAT.emin - 1
+        return (-1 if self.first & _SIGN else 1), exponent + _FORMAT.emin - 1
 
     def size(self, stride: int = 1) -> int:
         return -(-(self.last - self.first) // stride) + 1
@@ -285,7 +287,8 @@ class _Scan:
         self._add(bits, wide, np.where(special, 0.0, error))
 
     def _add(self, bits: np.ndarray, wide: np.ndarray, error: np.ndarray) -> None:
-        self._sums.total += float(error.sum())
+        with np.errstate(over="ignore"):  # where results are off by more than a float64 can count
+            self._sums.total += float(error.sum())
         bins = np.minimum(np.log2(1 + error[::_EVERY]) * _FINENESS, _BINS - 1).astype(np.int64)
         self._histogram += np.bincount(bins, minlength=_BINS)
         largest = float(error.max())
@@ -329,7 +332,7 @@ class _Scan:
     def found(self, chunk: Chunk) -> Found:
         around = [int(b) + step for b in self._breaks.bits for step in (-1, 0, 1)]
         rng = np.random.default_rng(chunk.first)
-        blind = rng.integers(chunk.first, chunk.last, 2, endpoint=True).tolist()
+        blind = rng.integers(chunk.first, chunk.last, _BLIND, endpoint=True).tolist()
         inputs = [chunk.first, chunk.last, *blind, *self._scaled.bits.tolist(), *around, *self._specials, *self._zeros]
         worst = zip(self._worst.bits.tolist(), self._worst.figures.tolist(), strict=True)
         return dataclasses.replace(
