@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from benchmarks import filtering
 from benchmarks import sweep as command
 from benchmarks.sweep import sweep
-from stablenn import floats, nn
+from stablenn import nn
 from stablenn.precision.accuracy import Reference
 from stablenn.precision.devices import find_device
 from stablenn.precision.domain import Domain
@@ -208,20 +208,19 @@ def test_results_of_another_version_are_not_overwritten(tmp_path):
 # --- the command -------------------------------------------------------------------------------------------------
 
 
-def test_the_command_sweeps_what_it_is_asked_for(tmp_path):
+def test_the_command_sweeps_what_it_is_asked_for(tmp_path, monkeypatch):
+    other = next(spec for spec in SPECS if spec.name == "nn.softmax")
+    monkeypatch.setattr(command, "SPECS", (spec_of(jnp.exp), other))
     path = tmp_path / "quick.jsonl"
-    result = CliRunner().invoke(
-        command.main, ["--functions", "log_sigmoid", "--stride", str(1 << 18), "--workers", "1", "--output", str(path)]
-    )
-    assert result.exit_code == 0, result.output
-    assert result.output.startswith("nn.log_sigmoid value: ")
+    for functions in ([], ["--functions", "planted"]):
+        options = ["--stride", "16", "--workers", "1", "--output", str(path)]
+        result = CliRunner().invoke(command.main, [*functions, *options])
+        assert result.exit_code == 0, result.output
+        assert result.output.startswith("nn.planted value: ") is (functions == [])  # the second time it is there
     records = Run.read(path).records
-    assert [(r.function, r.accuracy.quantity) for r in records] == [
-        ("nn.log_sigmoid", "value"),
-        ("nn.log_sigmoid", "gradient"),
-    ]
-    assert all(record.is_ours and record.accuracy.dtype == "float32" for record in records)
-    assert len(records[0].accuracy.binades) == 2 * (floats.format_of("float32").emax + 1 + 126)
+    assert [r.accuracy.quantity for r in records] == ["value", "gradient"]
+    assert all(r.function == "nn.planted" and r.is_ours and r.accuracy.dtype == "float32" for r in records)
+    assert all(r.accuracy.count == 2**12 + 1 for r in records)
 
 
 def test_the_command_knows_univariate_functions_only():
