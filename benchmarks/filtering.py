@@ -8,7 +8,7 @@ from one input to the next; such breaks are found, too.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -140,7 +140,7 @@ class Found:
     Attributes:
       count: inputs that were compared.
       total: the sum of their errors.
-      histogram: of a part of the errors.
+      histogram: of a part of the errors, as (bin, count).
       max_ulp: the largest error, not counting wrong specials.
       wrong_specials: NaN in one precision alone.
       flushed: zeros where a subnormal is right.
@@ -152,7 +152,7 @@ class Found:
 
     count: int = 0
     total: float = 0.0
-    histogram: list[int] = dataclasses.field(default_factory=lambda: [0] * _BINS)
+    histogram: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     max_ulp: float = 0.0
     wrong_specials: int = 0
     flushed: int = 0
@@ -162,11 +162,13 @@ class Found:
     examine: list[int] = dataclasses.field(default_factory=list)
 
 
-def quantile(histogram: np.ndarray, share: float) -> float:
-    """The error that a share of the results stays below, or at most the end of the histogram's range."""
-    if not histogram.sum():
+def quantile(histogram: Sequence[tuple[int, int]], share: float) -> float:
+    """The error that a share of the results stays below; of the last bin, its end."""
+    if not histogram:
         return 0.0
-    return float(2 ** ((np.searchsorted(np.cumsum(histogram), share * histogram.sum()) + 1) / _FINENESS) - 1)
+    counts = np.bincount(*np.transpose(histogram))
+    place = np.searchsorted(np.cumsum(counts), share * counts.sum())
+    return float(2 ** ((place + 1) / _FINENESS) - 1)
 
 
 def examine(subject: Subject, chunk: Chunk, stride: int = 1) -> Found:
@@ -335,6 +337,8 @@ class _Scan:
         blind = rng.integers(chunk.first, chunk.last, _BLIND, endpoint=True).tolist()
         inputs = [chunk.first, chunk.last, *blind, *self._scaled.bits.tolist(), *around, *self._specials, *self._zeros]
         worst = zip(self._worst.bits.tolist(), self._worst.figures.tolist(), strict=True)
+        bins = np.flatnonzero(self._histogram)
+        histogram = zip(bins.tolist(), self._histogram[bins].tolist(), strict=True)
         return dataclasses.replace(
-            self._sums, histogram=self._histogram.tolist(), worst=list(worst), examine=sorted(set(inputs))
+            self._sums, histogram=list(histogram), worst=list(worst), examine=sorted(set(inputs))
         )

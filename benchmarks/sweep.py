@@ -207,14 +207,13 @@ def conclude(task: Task, found: Sequence[Found]) -> tuple[Record, dict[str, Any]
         """What the filter counts, put right at the inputs that were judged exactly."""
         return counted + int((is_so(narrow, nearest) & proved).sum() - (is_so(narrow, rounded) & swept & proved).sum())
 
-    histogram = np.sum([f.histogram for f in found], 0)
     worst = {c.binade: f.max_ulp for c, f in zip(task.chunks, found, strict=True)}
     count = sum(f.count for f in found) + int((~swept).sum())
     accuracy = dataclasses.replace(
         exact,
         count=count,
         mean_ulp=sum(f.total for f in found) / count,
-        p99_ulp=min(quantile(histogram, 0.99), exact.max_ulp),
+        p99_ulp=min(quantile([pair for f in found for pair in f.histogram], 0.99), exact.max_ulp),
         wrong_specials=corrected(sum(f.wrong_specials for f in found), floats.wrong_special),
         flushed=corrected(sum(f.flushed for f in found), floats.flushed),
         binades=worst,

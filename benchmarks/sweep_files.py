@@ -36,7 +36,7 @@ class Journal:
         return {Chunk(entry["first"], entry["last"]): Found(**entry["found"]) for entry in entries}
 
     def add(self, key: Key, chunk: Chunk, found: Found) -> None:
-        entry = {**key._asdict(), **dataclasses.asdict(chunk), "found": dataclasses.asdict(found)}
+        entry = {**key._asdict(), **dataclasses.asdict(chunk), "found": vars(found)}
         self._entries.append(entry)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")

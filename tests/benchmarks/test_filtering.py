@@ -120,7 +120,7 @@ def test_errors_are_those_of_the_metric(fn):
     assert found.max_ulp == pytest.approx(errors.max(), rel=1e-12)
     assert found.total == pytest.approx(errors.sum(), rel=1e-9)
     assert [error for _, error in found.worst] == pytest.approx(np.sort(errors)[: -len(found.worst) - 1 : -1])
-    assert quantile(np.array(found.histogram), 0.99) == pytest.approx(np.quantile(errors, 0.99), rel=0.1, abs=0.1)
+    assert quantile(found.histogram, 0.99) == pytest.approx(np.quantile(errors, 0.99), rel=0.1, abs=0.1)
 
 
 def test_scaled_errors_are_followed_by_themselves():
