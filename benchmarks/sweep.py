@@ -151,7 +151,8 @@ def sweep(
             record, details = conclude(task, [done[chunk] for chunk in task.chunks])
             results.put(record, details | {name: header[name] for name in _PROVENANCE})
             journal.forget(task.key)
-            click.echo(describe(record, details) + f", {time.monotonic() - begun:.0f} s")
+            # print alone, of all ways to write, leaves the progress bar below the line
+            print(f"{describe(record, details)}, {time.monotonic() - begun:.0f} s", flush=True)
 
 
 def _pool(workers: int) -> Executor:
