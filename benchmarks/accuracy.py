@@ -6,8 +6,9 @@ half an ULP, or differ for a reason that the jax version gives. Otherwise the ha
 
     python -m benchmarks.accuracy [--stride N] [--markdown FILE]
 
-16-bit formats are swept completely. float32 is filtered: every `stride`-th float is compared with a float64
-evaluation, and the worst of them with the exact value; ``--stride 1`` takes all 2^32. float64 is sampled.
+16-bit formats are swept completely. float32 is filtered (see `benchmarks.filtering`): one float in `stride` is
+compared with a float64 evaluation, and the worst of them with the exact value; ``--stride 1`` takes all. float64 is
+sampled.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from pathlib import Path
 
 import click
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from benchmarks.filtering import Subject, chunks_of, examine, inputs_of
 from stablenn import floats
 from stablenn.cli.arguments import choose, dtype_names, split
-from stablenn.floats import Truth
 from stablenn.precision.accuracy import Reference, draw_inputs
-from stablenn.precision.devices import find_device, flushes_subnormals, platform_name, wide_if_needed
+from stablenn.precision.devices import find_device, flushes_subnormals, platform_name
 from stablenn.precision.domain import Domain
 from stablenn.progress import console, progress_bar
 
@@ -45,7 +45,6 @@ EXPLAINED = {
     ("exp", "float32"): "up to jax 0.10: less accurate above 88.54",
     ("log1p", "float64"): "up to jax 0.10: cancellation between -0.4142 and -0.356",
 }
-_CHUNK = 1 << 22
 _CANDIDATES = 300
 
 
@@ -69,36 +68,16 @@ def judge(fn, x: np.ndarray, dtype: str, device) -> tuple[float, float]:
 
 
 def measure_filtered(fn, device, stride: int, progress) -> tuple[float, float]:
-    """float32: the candidates that a float64 evaluation finds worst, judged exactly."""
-    compiled = jax.jit(fn)
-    step = _CHUNK * stride
-    candidates, errors = [], []
-    for start in range(0, 1 << 32, step):
-        progress(start / (1 << 32))
-        bits = np.arange(start, min(start + step, 1 << 32), stride, np.uint64)
-        jitter = np.random.default_rng(start).integers(0, stride, len(bits), np.uint64)
-        x = (bits + jitter).astype(np.uint32).view(np.float32)
-        x = x[np.isfinite(x) & (np.abs(x) >= floats.format_of("float32").tiny)]
-        if not len(x):
-            continue
-        with jax.default_device(device):
-            actual = np.asarray(compiled(x))
-        with wide_if_needed("float64"):
-            wide = np.asarray(fn(jnp.asarray(x, jnp.float64)))
-        error = _error(actual, wide)
-        largest = np.argpartition(error, -min(_CANDIDATES, len(error)))[-_CANDIDATES:]
-        candidates.append(x[largest])
-        errors.append(error[largest])
-    pool, size = np.concatenate(candidates), np.concatenate(errors)
-    return judge(fn, pool[np.argsort(-size)[:_CANDIDATES]], "float32", device)
-
-
-def _error(actual: np.ndarray, wide: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):
-        nearest = wide.astype(np.float32)
-        residual = np.nan_to_num((wide - nearest) / floats.ulp(nearest, "float32"))
-    truth = Truth(nearest, residual, np.ones(wide.shape, bool))
-    return np.nan_to_num(floats.ulp_error(actual, truth, flush=True), posinf=0.0)
+    """float32: the inputs that the filter of the sweeps finds worst, judged exactly."""
+    subject = Subject(fn, "value", device)
+    (argument,) = Domain.parse("x: float32").arguments
+    chunks = chunks_of(argument, subnormals=False)
+    worst: list[tuple[int, float]] = []
+    for done, chunk in enumerate(chunks):
+        progress(done / len(chunks))
+        worst += examine(subject, chunk, stride).worst
+    worst.sort(key=lambda pair: -pair[1])
+    return judge(fn, inputs_of([bits for bits, _ in worst[:_CANDIDATES]]), "float32", device)
 
 
 def verdict(name: str, dtype: str, error: float, bound: float) -> str:

@@ -1,7 +1,8 @@
 """Turn committed results into tolerances: python -m benchmarks.tolerances [--loosen CAUSE] benchmarks/results/*.jsonl
 
-A measured bound is one and a half times the largest error of a run, since another seed finds other inputs, but not
-beyond the bar. It is only ever tightened; to loosen one, the cause has to be named, and goes into the table.
+A measured bound is one and a half times the largest error of all runs and sweeps of a platform and jax version, since
+another seed finds other inputs and another processor compiles other loops, but not beyond the bar. It is only ever
+tightened; to loosen one, the cause has to be named, and goes into the table.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import click
 
-from stablenn.precision.record import Record, Run
+from benchmarks.figures import by_version, worst
+from stablenn.precision.record import Record
 from stablenn.precision.tolerances import ANY, Key
 
 TABLE = Path(__file__).parents[1] / "stablenn" / "precision" / "tolerances.json"
@@ -33,13 +35,10 @@ def bound(record: Record, bar: float) -> float:
 def main(results: tuple[Path, ...], loosen: str | None) -> None:
     table = json.loads(TABLE.read_text(encoding="utf-8"))
     rows = {Key(*(row[field] for field in Key._fields)): row for row in table["rows"]}
-    for path in results:
-        run = Run.read(path)
+    for run in by_version(results):
         where = run.provenance["jax"], run.provenance["platform"]
-        for record in run.records:
-            if not record.is_ours:
-                continue
-            key = Key(record.function, record.accuracy.quantity, record.accuracy.dtype, *where)
+        for place, record in worst(run.records).items():
+            key = Key(*place, *where)
             bar = rows[key._replace(jax=ANY, platform=ANY)]["max_ulp"]
             row = {**key._asdict(), "max_ulp": bound(record, bar)}
             before = rows.get(key)

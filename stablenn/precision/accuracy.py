@@ -69,7 +69,8 @@ def _exact(fn: Callable, dtype: str, wide: bool) -> Exact:
 
 
 @functools.lru_cache(maxsize=512)
-def _compiled(fn: Callable) -> Callable:
+def compiled(fn: Callable) -> Callable:
+    """The program that is judged: `fn` on rows of inputs, under jit."""
     return jax.jit(jax.vmap(fn))
 
 
@@ -173,7 +174,7 @@ class Reference:
 
     def evaluate(self, fn: Callable, device: jax.Device) -> np.ndarray:
         """`fn`, or its gradient, under jit on `device`, as an array of the shape of the truth."""
-        program = _compiled(flat(fn, self.quantity, self.float_arguments))
+        program = compiled(flat(fn, self.quantity, self.float_arguments))
         rows = len(self.inputs[0])
         with wide_if_needed(self.dtype), jax.default_device(device):
             if not 0 < rows <= _FEW:

@@ -96,7 +96,7 @@ class Run:
     def write(self, path: Path) -> None:
         """One line of provenance, then one line a record."""
         header = {"kind": "run", "schema_version": SCHEMA_VERSION, **self.provenance}
-        lines = [header, *({"kind": "record", **_to_json(record)} for record in self.records)]
+        lines = [header, *({"kind": "record", **to_json(record)} for record in self.records)]
         path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
     @classmethod
@@ -108,7 +108,7 @@ class Run:
         if (version := lines[0].get("schema_version")) != SCHEMA_VERSION:
             raise ValueError(f"{path}: schema version {version}, this stablenn reads {SCHEMA_VERSION}")
         provenance = {key: value for key, value in lines[0].items() if key not in ("kind", "schema_version")}
-        return cls(provenance, tuple(_from_json(line) for line in lines[1:]))
+        return cls(provenance, tuple(from_json(line) for line in lines[1:]))
 
 
 def _parsed(lines: Iterable[str], path: Path) -> Iterator[dict]:
@@ -132,7 +132,8 @@ def _unhex(text: str | None) -> float | None:
     return None if text is None else float.fromhex(text)
 
 
-def _to_json(record: Record) -> dict[str, Any]:
+def to_json(record: Record) -> dict[str, Any]:
+    """A record as its line of JSON has it."""
     accuracy = record.accuracy
     plain = {f.name: getattr(accuracy, f.name) for f in dataclasses.fields(Accuracy)}
     plain |= {name: _hex(plain[name]) for name in _FLOATS}
@@ -142,7 +143,8 @@ def _to_json(record: Record) -> dict[str, Any]:
     return head | plain
 
 
-def _from_json(line: dict[str, Any]) -> Record:
+def from_json(line: dict[str, Any]) -> Record:
+    """The record of a line, whatever else the line holds."""
     fields = {field.name: line[field.name] for field in dataclasses.fields(Accuracy)}
     fields |= {name: _unhex(fields[name]) for name in _FLOATS}
     fields["worst"] = tuple(_case_from_json(case) for case in fields["worst"])
