@@ -112,6 +112,8 @@ FAULTS = (
     Fault("a square may overflow", "accuracy", "nn.norm", lambda x: jnp.sqrt(jnp.sum(x * x))),
     Fault("-inf counts as a number", "specials", "nn.logaddexp", lambda a, b: nn.logaddexp(a, b) + 0 * (a + b)),
     Fault("nan_to_num hides a NaN", "specials", "nn.sigmoid", lambda x: jnp.nan_to_num(nn.sigmoid(x))),
+    Fault("a piece that does not apply", "specials", "nn.hard_silu", lambda x: x * nn.hard_sigmoid(x)),
+    Fault("the border is a rounded sum", "accuracy", "nn.hard_sigmoid", lambda x: nn.relu6(x + 3) / 6),
     Fault("the last block is not summed", "lengths", "nn.softmax", without_the_tail),
     Fault("the gradient is clipped", "differences", "nn.softplus", straight_through),
     Fault("a factor of the rule is gone", "differences", "nn.sigmoid", with_rule(nn.sigmoid, nn.sigmoid)),

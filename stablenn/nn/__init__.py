@@ -1,5 +1,16 @@
 """Stable primitives with the names and signatures of `jax.nn`, `jax.numpy` and `jax.scipy.special`."""
 
+from jax.nn import dot_product_attention as dot_product_attention
+from jax.nn import get_scaled_dot_general_config as get_scaled_dot_general_config
+from jax.nn import hard_tanh as hard_tanh
+from jax.nn import identity as identity
+from jax.nn import initializers as initializers
+from jax.nn import one_hot as one_hot
+from jax.nn import relu as relu
+from jax.nn import relu6 as relu6
+from jax.nn import scaled_dot_general as scaled_dot_general
+from jax.nn import scaled_matmul as scaled_matmul
+
 from stablenn.nn.exponentials import log_softmax as log_softmax
 from stablenn.nn.exponentials import softmax as softmax
 from stablenn.nn.log_sums import logaddexp as logaddexp
@@ -15,3 +26,10 @@ from stablenn.nn.logistic import softplus as softplus
 from stablenn.nn.norms import norm as norm
 from stablenn.nn.zeros import safe_divide as safe_divide
 from stablenn.nn.zeros import safe_sqrt as safe_sqrt
+from stablenn.nn.piecewise import hard_sigmoid as hard_sigmoid
+from stablenn.nn.piecewise import hard_silu as hard_silu
+from stablenn.nn.piecewise import hard_swish as hard_swish
+from stablenn.nn.piecewise import leaky_relu as leaky_relu
+from stablenn.nn.piecewise import soft_sign as soft_sign
+from stablenn.nn.piecewise import sparse_plus as sparse_plus
+from stablenn.nn.piecewise import sparse_sigmoid as sparse_sigmoid

@@ -9,6 +9,7 @@ from stablenn.precision.spec.logarithms import LOGARITHMS
 from stablenn.precision.spec.logistic import LOGISTIC
 from stablenn.precision.spec.losses import LOSSES
 from stablenn.precision.spec.norms import NORMS
+from stablenn.precision.spec.piecewise import PIECEWISE
 from stablenn.precision.spec.zeros import ZEROS
 
 SPECS: tuple[Spec, ...] = (
@@ -18,5 +19,6 @@ SPECS: tuple[Spec, ...] = (
     *LOG_SUMS,
     *EXPONENTIALS,
     *NORMS,
+    *PIECEWISE,
     *LOSSES,
 )
