@@ -1,4 +1,22 @@
-"""Stable primitives with the names and signatures of `jax.nn`, `jax.numpy` and `jax.scipy.special`."""
+"""Stable primitives with the names and signatures of `jax.nn`, `jax.numpy` and `jax.scipy.special`.
+
+Every public name of `jax.nn` is here, so that ``from stablenn import nn`` can replace ``from jax import nn``. These are
+the objects of `jax.nn` themselves:
+
+=============================  ====================================================================================
+Name                           Why there is no other version
+=============================  ====================================================================================
+relu, relu6, hard_tanh         They choose one of their operands and round nothing: exact, with their derivatives.
+identity, one_hot              They round nothing.
+dot_product_attention          It chooses the kernels of a platform.
+scaled_dot_general             It chooses the kernels of a platform, for matrices in formats of 8 and 4 bits.
+scaled_matmul                  The same.
+get_scaled_dot_general_config  It computes nothing.
+initializers                   They draw random numbers.
+=============================  ====================================================================================
+
+All other functions are our own.
+"""
 
 from jax.nn import dot_product_attention as dot_product_attention
 from jax.nn import get_scaled_dot_general_config as get_scaled_dot_general_config

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stablenn.nn._elementary.words import fast_two_sum
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._tangents import instantiate, is_zero
 
@@ -272,10 +273,7 @@ def _soft_sign_jvp(primals, tangents):
 def _soft_sign_slope(x):
     """1 / (1 + |x|)^2, corrected for the rounding of 1 + |x|."""
     size = jnp.abs(x)
-    # no literal: XLA would simplify (1 + size) - 1 to size
-    one = jnp.where(jnp.isnan(x), x, 1)
-    total = one + size
-    lost = jnp.where(size < 1, size - (total - one), one - (total - size))
+    total, lost = fast_two_sum(jnp.maximum(size, 1), jnp.minimum(size, 1))
     return 1 / (total * total + jnp.where(jnp.isinf(size), 0, 2 * total * lost))
 
 
