@@ -1,7 +1,7 @@
 """Stable primitives with the names and signatures of `jax.nn`, `jax.numpy` and `jax.scipy.special`.
 
-Every public name of `jax.nn` is here, so that ``from stablenn import nn`` can replace ``from jax import nn``. These are
-the objects of `jax.nn` themselves:
+Every public name of `jax.nn` is here, so that ``from stablenn import nn`` can replace ``from jax import nn``. These
+are the objects of `jax.nn` themselves:
 
 =============================  ====================================================================================
 Name                           Why there is no other version
@@ -29,6 +29,9 @@ from jax.nn import relu6 as relu6
 from jax.nn import scaled_dot_general as scaled_dot_general
 from jax.nn import scaled_matmul as scaled_matmul
 
+from stablenn.nn.entropies import entr as entr
+from stablenn.nn.entropies import kl_div as kl_div
+from stablenn.nn.entropies import rel_entr as rel_entr
 from stablenn.nn.exponentials import log_softmax as log_softmax
 from stablenn.nn.exponentials import softmax as softmax
 from stablenn.nn.log_sums import logaddexp as logaddexp
@@ -42,8 +45,6 @@ from stablenn.nn.logistic import logit as logit
 from stablenn.nn.logistic import sigmoid as sigmoid
 from stablenn.nn.logistic import softplus as softplus
 from stablenn.nn.norms import norm as norm
-from stablenn.nn.zeros import safe_divide as safe_divide
-from stablenn.nn.zeros import safe_sqrt as safe_sqrt
 from stablenn.nn.piecewise import hard_sigmoid as hard_sigmoid
 from stablenn.nn.piecewise import hard_silu as hard_silu
 from stablenn.nn.piecewise import hard_swish as hard_swish
@@ -51,3 +52,5 @@ from stablenn.nn.piecewise import leaky_relu as leaky_relu
 from stablenn.nn.piecewise import soft_sign as soft_sign
 from stablenn.nn.piecewise import sparse_plus as sparse_plus
 from stablenn.nn.piecewise import sparse_sigmoid as sparse_sigmoid
+from stablenn.nn.zeros import safe_divide as safe_divide
+from stablenn.nn.zeros import safe_sqrt as safe_sqrt

@@ -1,4 +1,4 @@
-"""Whoever writes ``from stablenn import nn`` instead of ``from jax import nn`` finds every name, with its arguments."""
+"""Whoever imports nn from stablenn instead of jax finds every name, with its arguments."""
 
 import inspect
 import re

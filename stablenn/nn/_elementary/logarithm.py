@@ -23,10 +23,11 @@ def log(x: jax.Array, low: jax.Array | float = 0.0) -> Words:
     k, mantissa = _split(x)
     inverse = power_of_two(-jnp.clip(k, jnp.finfo(x.dtype).minexp, -jnp.finfo(x.dtype).minexp), x.dtype)
     f, error = two_sum(mantissa - 1, low * inverse)
-    return _assembled(k.astype(x.dtype), f, error)
+    return assembled(k.astype(x.dtype), f, error)
 
 
-def _assembled(k: jax.Array, f: jax.Array, error: jax.Array) -> Words:
+def assembled(k: jax.Array, f: jax.Array, error: jax.Array) -> Words:
+    """k log 2 + log(1 + f + error), where 1 + f lies within a factor of the root of two around one."""
     half_square = square(f).times_power(0.5)
     s = f / (2 + f)
     z = s * s

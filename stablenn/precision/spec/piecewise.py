@@ -1,4 +1,4 @@
-"""The Specs of `stablenn.nn.piecewise`, and of the piecewise linear functions of `jax.nn` that need no other version."""
+"""The Specs of `stablenn.nn.piecewise`, and of what `stablenn.nn` takes from `jax.nn`."""
 
 from __future__ import annotations
 
