@@ -188,7 +188,8 @@ def _divergence_of_neighbours(p, q):
     series = jnp.full_like(z, 1 / (2 * count + 1))
     for k in range(count - 1, 0, -1):
         series = series * z + 1 / (2 * k + 1)
-    return difference * s * (1 + s * (1 + s) * series)
+    first = difference * s
+    return first + first * (s * (1 + s) * series)
 
 
 def _divergence_of_others(p, q):
