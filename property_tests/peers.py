@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
+
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
@@ -31,6 +33,7 @@ def peer(path: str, spec: str, laws: str, **defects: str) -> Peer:
     return Peer(path, spec, frozenset(laws.split()), **defects)
 
 
+NEIGHBOURS = jax.__version_info__ >= (0, 12)  # rel_entr and kl_div look at p - q where it is small
 NO_NAN = "finite where the value is NaN, and so is the function"
 
 PEERS = (
@@ -178,5 +181,25 @@ PEERS = (
         "accuracy specials",
         value="NaN at infinity",
         gradient="1 / (1 + |x|) and |x| / (1 + |x|)^2 cancel; NaN at infinity",
+    ),
+    peer(
+        "jax.scipy.special:entr",
+        "nn.entr",
+        "accuracy",
+        gradient="log(x) + 1 cancels around 1 / e",
+    ),
+    peer(
+        "jax.scipy.special:rel_entr",
+        "nn.rel_entr",
+        "accuracy specials transformations",
+        value="" if NEIGHBOURS else "jax 0.10.2: p log(p) and p log(q) cancel near p = q",
+        gradient="finite where the value is infinite, and 0 by p where p is 0, by another convention",
+    ),
+    peer(
+        "jax.scipy.special:kl_div",
+        "nn.kl_div",
+        "accuracy specials transformations",
+        value="NaN where one argument is infinite; jax 0.10.2: its terms cancel near p = q, and it is negative",
+        gradient="finite where the value is infinite, and 0 by p where p is 0, by another convention",
     ),
 )

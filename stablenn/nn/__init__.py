@@ -44,6 +44,7 @@ from stablenn.nn.logistic import log_sigmoid as log_sigmoid
 from stablenn.nn.logistic import logit as logit
 from stablenn.nn.logistic import sigmoid as sigmoid
 from stablenn.nn.logistic import softplus as softplus
+from stablenn.nn.logistic import softplus_inverse as softplus_inverse
 from stablenn.nn.norms import norm as norm
 from stablenn.nn.piecewise import hard_sigmoid as hard_sigmoid
 from stablenn.nn.piecewise import hard_silu as hard_silu

@@ -77,7 +77,7 @@ def _entr_slope(x):
     k, f = _reduced(x)
     error = jnp.where(near, float(excess) * (1 + change), 0)
     words = assembled(jnp.where(near, 0, k), jnp.where(near, change, f), error)
-    slope = -add(words, jnp.where(near, 0, jnp.ones_like(x))).rounded
+    slope = -add(words, Words(jnp.where(near, 0, jnp.ones_like(x)), jnp.zeros_like(x))).rounded
     beyond = jnp.where(x == 0, jnp.inf, jnp.where(x > 0, -jnp.inf, jnp.nan))
     return jnp.where((x > 0) & (x < jnp.inf), slope, beyond)
 
@@ -196,7 +196,7 @@ def _divergence_of_others(p, q):
     """q + p (log(p / q) - 1), or where p is the smaller (q - p) + p log(p / q), so that nothing overflows early."""
     larger = p > q
     difference = two_sum(q, jnp.where(larger, 0, -p))
-    high, low = add(_log_ratio(p, q), jnp.where(larger, -jnp.ones_like(p), 0))
+    high, low = add(_log_ratio(p, q), Words(jnp.where(larger, -jnp.ones_like(p), 0), jnp.zeros_like(p)))
     return (difference.high + p * high) + (difference.low + p * low)
 
 
@@ -230,7 +230,7 @@ def _slope_by_p(p, q, constant):
     limit = jnp.where((p == 0) | (q == jnp.inf), -jnp.inf, jnp.inf)
     limit = jnp.where((p == 0) & (q == 0), 0, limit)
     limit = jnp.where((p < 0) | (q < 0), jnp.nan, limit)
-    slope = add(_log_ratio(p, q), constant).rounded
+    slope = add(_log_ratio(p, q), Words(jnp.full_like(p, constant), jnp.zeros_like(p))).rounded
     return _extended(p, q, slope, nothing=limit, beyond=limit)
 
 

@@ -183,6 +183,10 @@ def sparse_plus(x: ArrayLike) -> jax.Array:
     References:
       Blondel, Martins, Niculae, `Learning with Fenchel-Young losses <https://arxiv.org/abs/1901.02324>`_, 2019.
     """
+    return _sparse_plus(x)
+
+
+def _sparse_plus(x):
     # at most 1: its square never overflows beside x
     slope = _between(x, -1, 1, (x + 1) / 2)
     return jnp.where(x >= 1, x, slope * slope)
