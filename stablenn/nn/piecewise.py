@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.words import fast_two_sum
-from stablenn.nn._rounding import rounded_once
+from stablenn.nn._rounding import converted, rounded_once
 from stablenn.nn._tangents import instantiate, is_zero
 
 
@@ -48,7 +48,8 @@ def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 1e-2) -> jax.Array:
       >>> print(nn.leaky_relu(x), jax.nn.leaky_relu(x))
       -0.439453 -0.441406
     """
-    return _leaky_relu(*jnp.broadcast_arrays(x, negative_slope))
+    # a default is not among the arguments that were promoted
+    return _leaky_relu(*jnp.broadcast_arrays(x, converted(negative_slope, jnp.result_type(x))))
 
 
 @jax.custom_jvp
@@ -253,9 +254,9 @@ def soft_sign(x: ArrayLike) -> jax.Array:
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from stablenn import nn
-      >>> x = jnp.float32(1e6)
+      >>> x = jnp.float32(1e10)
       >>> print(jax.grad(nn.soft_sign)(x), jax.grad(jax.nn.soft_sign)(x))
-      9.99998e-13 0.0
+      1e-20 6.938894e-18
     """
     return _soft_sign(x)
 

@@ -126,3 +126,13 @@ def test_sixteen_bits_are_rounded_once(dtype):
 def test_complex_arguments_are_refused(fn, args, argument):
     with pytest.raises(TypeError, match=f"{fn.__name__}: {argument} must be real"):
         fn(*args)
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_strict_promotion_is_no_obstacle_and_float32_stays_float32(x64):
+    p = jnp.linspace(0, 1, 5, dtype=jnp.float32)
+    with jax.numpy_dtype_promotion("strict"), jax.enable_x64(x64):
+        for fn in (lambda v: nn.entr(v), lambda v: nn.rel_entr(v, v), lambda v: nn.kl_div(v, v)):
+            slope = jax.grad(lambda v, fn=fn: fn(v).sum())
+            assert fn(p).dtype == slope(p).dtype == "float32"
+            assert "f64" not in str(jax.make_jaxpr(slope)(p)).replace("f64[]", "")

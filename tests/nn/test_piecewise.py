@@ -90,3 +90,13 @@ def test_a_slope_of_zero_is_relu():
 def test_complex_input_is_refused(name):
     with pytest.raises(TypeError, match=f"{name}: x must be real"):
         getattr(nn, name)(1j)
+
+
+@every_name
+@pytest.mark.parametrize("x64", [False, True])
+def test_strict_promotion_is_no_obstacle_and_float32_stays_float32(name, x64):
+    x = jnp.linspace(-4, 4, 5, dtype=jnp.float32)
+    slope = jax.grad(lambda v: getattr(nn, name)(v).sum())
+    with jax.numpy_dtype_promotion("strict"), jax.enable_x64(x64):
+        assert getattr(nn, name)(x).dtype == slope(x).dtype == "float32"
+        assert "f64" not in str(jax.make_jaxpr(slope)(x)).replace("f64[]", "")
