@@ -114,7 +114,7 @@ FAULTS = (
     Fault("nan_to_num hides a NaN", "specials", "nn.sigmoid", lambda x: jnp.nan_to_num(nn.sigmoid(x))),
     Fault("a piece that does not apply", "specials", "nn.hard_silu", lambda x: x * nn.hard_sigmoid(x)),
     Fault("the border is a rounded sum", "accuracy", "nn.hard_sigmoid", lambda x: nn.relu6(x + 3) / 6),
-    Fault("neighbours cancel", "bounds", "nn.kl_div", lambda p, q: nn.rel_entr(p, q) - p + q),
+    Fault("neighbours cancel", "accuracy", "nn.kl_div", lambda p, q: nn.rel_entr(p, q) - p + q),
     Fault("zero by zero", "specials", "nn.rel_entr", lambda p, q: p * (jnp.log(p) - jnp.log(q))),
     Fault("the last block is not summed", "lengths", "nn.softmax", without_the_tail),
     Fault("the gradient is clipped", "differences", "nn.softplus", straight_through),

@@ -105,6 +105,13 @@ ENTROPIES: tuple[Spec, ...] = (
         domain=PAIR,
         peers=("jax.scipy.special:kl_div",),
         conventions=_divergence_conventions(lambda p, q: q, 1),
+        kinks=(
+            Convention(
+                "at p = q it is least: a difference of values is no zero there, but of the third order",
+                applies=lambda p, q: (p == q) & (p > 0) & np.isfinite(p),
+                gradient=lambda p, q: np.zeros((len(p), 2)),
+            ),
+        ),
         properties=(
             _rescaled("kl_div"),
             Bounded("kl_div(p, q) >= 0", lower=0),
