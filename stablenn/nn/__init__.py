@@ -34,6 +34,9 @@ from stablenn.nn.entropies import kl_div as kl_div
 from stablenn.nn.entropies import rel_entr as rel_entr
 from stablenn.nn.exponentials import log_softmax as log_softmax
 from stablenn.nn.exponentials import softmax as softmax
+from stablenn.nn.hyperbolic import log_cosh as log_cosh
+from stablenn.nn.hyperbolic import softcap as softcap
+from stablenn.nn.hyperbolic import tanh as tanh
 from stablenn.nn.log_sums import logaddexp as logaddexp
 from stablenn.nn.log_sums import logsumexp as logsumexp
 from stablenn.nn.logarithms import clipped_log as clipped_log

@@ -59,13 +59,13 @@ def _sigmoid_jvp(primals, tangents):
     return _sigmoid(x), t * sigmoid_slope(jnp.ones_like(x), x)
 
 
-def exp_neg_abs(x: jax.Array) -> tuple[Words, Words, jax.Array]:
-    """exp(-|x|), one plus it, and the exponent by which the first is still to be multiplied: it may underflow."""
-    reduced = reduced_exp(-jnp.abs(x))
+def exp_neg_abs(x: jax.Array, low: jax.Array | None = None) -> tuple[Words, Words, jax.Array]:
+    """e = exp(-|x + low|), up to a power of two that might underflow; 1 + e; and the exponent of that power."""
+    reduced = reduced_exp(-jnp.abs(x), None if low is None else jnp.where(x < 0, low, -low))
     e = reduced.mantissa
-    high, low = ldexp(e.high, reduced.exponent), ldexp(e.low, reduced.exponent)
+    high, rest = ldexp(e.high, reduced.exponent), ldexp(e.low, reduced.exponent)
     total = fast_two_sum(1, high)
-    return e, fast_two_sum(total.high, total.low + low), reduced.exponent
+    return e, fast_two_sum(total.high, total.low + rest), reduced.exponent
 
 
 def gated(factor: jax.Array, x: jax.Array) -> jax.Array:
@@ -76,11 +76,16 @@ def gated(factor: jax.Array, x: jax.Array) -> jax.Array:
     return apart(x, ldexp(factor * quotient, jnp.where(x < 0, exponent, 0)))
 
 
+def scaled_slope(factor: jax.Array, x: jax.Array, low: jax.Array | None = None) -> jax.Array:
+    """The same at x + low."""
+    e, total, exponent = exp_neg_abs(x, low)
+    return apart(x, ldexp(factor * divide(e, multiply(total, total)), exponent))
+
+
 @jax.custom_jvp
 def sigmoid_slope(factor, x):
     """factor * sigmoid(x) sigmoid(-x) = factor * e / (1 + e)^2, also where e alone would underflow."""
-    e, total, exponent = exp_neg_abs(x)
-    return apart(x, ldexp(factor * divide(e, multiply(total, total)), exponent))
+    return scaled_slope(factor, x)
 
 
 @sigmoid_slope.defjvp

@@ -60,7 +60,7 @@ def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
     for k in range(last - 1, 1, -1):
         series = series * r + 1 / math.factorial(k)
     change = fast_two_sum(r, r * r * series)
-    return Reduced(n, change if low is None else Words(change.high, change.low + (low + low * r)))
+    return Reduced(n, change if low is None else Words(change.high, change.low + (low + low * change.high)))
 
 
 def exp(x: jax.Array, low: jax.Array | None = None) -> Words:

@@ -95,6 +95,17 @@ def divide(a: Words, b: Words) -> jax.Array:
     return a.high / b.high + (a.low * b.high - a.high * b.low) / (b.high * b.high)
 
 
+def quotient(x: jax.Array, y: jax.Array) -> Words:
+    """x / y in two words, for positive y."""
+    # a power of two keeps what remains of the division in range
+    factor = jnp.where(y < 2.0 ** (jnp.finfo(y.dtype).minexp // 2), 2.0 ** (-jnp.finfo(y.dtype).minexp // 2), 1)
+    x, y = x * factor, y * factor
+    ratio = x / y
+    nearest = product(ratio, y)
+    rest = ((x - nearest.high) - nearest.low) / y
+    return Words(ratio, jnp.where(jnp.abs(ratio) < 2.0**16, rest, 0))
+
+
 def select(condition: jax.Array, a: Words, b: Words) -> Words:
     return Words(jnp.where(condition, a.high, b.high), jnp.where(condition, a.low, b.low))
 
