@@ -71,7 +71,7 @@ def rendered() -> dict[Path, str]:
     begin, end = (text.index(mark) for mark in _MARKS)
     shown = Run(runs[0].provenance, tuple(r for r in runs[0].records if r.accuracy.dtype in ("float32", "bfloat16")))
     files = {readme: f"{text[:begin]}{_MARKS[0]}\n{markdown_table(shown)}\n{text[end:]}"}
-    for module in sorted({spec.fn.__module__ for spec in SPECS}):
+    for module in sorted({spec.fn.__module__ for spec in SPECS if spec.fn.__module__.startswith("stablenn.")}):
         path = ROOT / Path(*module.split(".")).with_suffix(".py")
         files[path] = with_accuracy(path.read_text(encoding="utf-8"), module, figures, versions)
     return files

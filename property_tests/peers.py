@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
+
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
@@ -31,6 +33,7 @@ def peer(path: str, spec: str, laws: str, **defects: str) -> Peer:
     return Peer(path, spec, frozenset(laws.split()), **defects)
 
 
+NEIGHBOURS = jax.__version_info__ >= (0, 12)  # rel_entr and kl_div look at p - q where it is small
 NO_NAN = "finite where the value is NaN, and so is the function"
 
 PEERS = (
@@ -133,5 +136,70 @@ PEERS = (
         "accuracy specials relations masking",
         value="NaN for log-targets of -inf; exp(t) is flushed even where its product with t - q is a normal number",
         gradient="the same",
+    ),
+    peer("jax.nn:relu", "nn.relu", ""),
+    peer("jax.nn:relu6", "nn.relu6", ""),
+    peer("jax.nn:hard_tanh", "nn.hard_tanh", ""),
+    peer(
+        "jax.nn:leaky_relu",
+        "nn.leaky_relu",
+        "specials",
+        value="NaN at -inf with a slope of 0",
+        gradient="NaN by the slope at inf",
+    ),
+    peer(
+        "jax.nn:hard_sigmoid",
+        "nn.hard_sigmoid",
+        "accuracy",
+        gradient="0 at the last number below 3, since x + 3 is rounded to 6",
+    ),
+    *(
+        peer(
+            f"jax.nn:{name}",
+            "nn.hard_silu",
+            "accuracy specials",
+            value="NaN at -inf",
+            gradient="NaN at inf; around -3/2 two terms cancel; 1 instead of 3/2 below 3",
+        )
+        for name in ("hard_silu", "hard_swish")
+    ),
+    peer(
+        "jax.nn:sparse_plus",
+        "nn.sparse_plus",
+        "accuracy",
+        gradient="NaN where the derivative of the other piece overflows",
+    ),
+    peer(
+        "jax.nn:sparse_sigmoid",
+        "nn.sparse_sigmoid",
+        "accuracy",
+        gradient="1/4 beside 1, too, since x + 1 is rounded to 2",
+    ),
+    peer(
+        "jax.nn:soft_sign",
+        "nn.soft_sign",
+        "accuracy specials",
+        value="NaN at infinity",
+        gradient="1 / (1 + |x|) and |x| / (1 + |x|)^2 cancel; NaN at infinity",
+    ),
+    peer(
+        "jax.scipy.special:entr",
+        "nn.entr",
+        "accuracy",
+        gradient="log(x) + 1 cancels around 1 / e",
+    ),
+    peer(
+        "jax.scipy.special:rel_entr",
+        "nn.rel_entr",
+        "accuracy specials transformations",
+        value="" if NEIGHBOURS else "jax 0.10.2: p log(p) and p log(q) cancel near p = q",
+        gradient="finite where the value is infinite, and 0 by p where p is 0, by another convention",
+    ),
+    peer(
+        "jax.scipy.special:kl_div",
+        "nn.kl_div",
+        "accuracy specials transformations",
+        value="NaN where one argument is infinite; jax 0.10.2: its terms cancel near p = q, and it is negative",
+        gradient="finite where the value is infinite, and 0 by p where p is 0, by another convention",
     ),
 )

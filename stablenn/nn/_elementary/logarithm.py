@@ -52,6 +52,11 @@ def log(x: jax.Array, low: jax.Array | float = 0.0) -> Words:
     k, mantissa = _split(without_derivative(x))
     least = float(jnp.finfo(x.dtype).minexp)
     f, error = two_sum(mantissa - 1, low * power_of_two(-jnp.clip(k, least, -least), x.dtype))
+    return assembled(k, f, error)
+
+
+def assembled(k: jax.Array, f: jax.Array, error: jax.Array) -> Words:
+    """k log 2 + log(1 + f + error), where 1 + f lies within a factor of the root of two around one."""
     first, *others = reversed(_FLOAT64 if jnp.finfo(f.dtype).bits == 64 else _FLOAT32)
     polynomial = jnp.full_like(f, first)
     for coefficient in others:

@@ -1,5 +1,6 @@
 """What is known of each function: the table that laws, benchmark, command line and report all read."""
 
+from stablenn.precision.spec.entropies import ENTROPIES
 from stablenn.precision.spec.exponentials import EXPONENTIALS
 from stablenn.precision.spec.gates import GATES
 from stablenn.precision.spec.hyperbolic import HYPERBOLIC
@@ -12,6 +13,7 @@ from stablenn.precision.spec.logarithms import LOGARITHMS
 from stablenn.precision.spec.logistic import LOGISTIC
 from stablenn.precision.spec.losses import LOSSES
 from stablenn.precision.spec.norms import NORMS
+from stablenn.precision.spec.piecewise import PIECEWISE
 from stablenn.precision.spec.zeros import ZEROS
 
 SPECS: tuple[Spec, ...] = (
@@ -24,5 +26,7 @@ SPECS: tuple[Spec, ...] = (
     *LOG_SUMS,
     *EXPONENTIALS,
     *NORMS,
+    *ENTROPIES,
+    *PIECEWISE,
     *LOSSES,
 )

@@ -69,6 +69,30 @@ FAILURES: Mapping[str, tuple[tuple, ...]] = {
         (_row(300.0, 1.0),),  # inf in float16
         (_row(np.inf, 1.0),),
     ),
+    "nn.leaky_relu": ((-np.inf, 0.0), (np.inf, 0.01), (-102.0, 0.01)),  # 0 * inf
+    "nn.hard_sigmoid": ((2.9999998,), (-3.0,), (3.0,)),  # x + 3 is rounded to 6: no slope
+    "nn.hard_silu": ((-1.4999999,), (2.9999998,), (3e38,)),  # the slope cancels, or misses its border
+    "nn.sparse_plus": ((3e38,), (-1.0,), (-0.99999994,)),  # NaN gradient
+    "nn.sparse_sigmoid": ((1.0000001,), (0.99999994,)),  # x + 1 is rounded to 2: half the slope
+    "nn.soft_sign": ((1e6,), (1e20,), (-3e38,)),  # the gradient is 0
+    "nn.entr": ((0.0,), (0.36787945,), (0.36732137,), (1e30,)),  # the slope cancels around 1 / e
+    "nn.rel_entr": (
+        (0.3, 0.30001),  # the logarithms cancel
+        (1.0000001, 1.0),
+        (1e30, 1e-30),  # the ratio leaves the range
+        (2.17258, 2.326112e-37),  # half of the digits of q were flushed
+        (0.0, 0.0),
+        (1.0, np.inf),
+    ),
+    "nn.kl_div": (
+        (0.3, 0.30001),  # 0 or negative
+        (1.0000001, 1.0),
+        (1.7632415e-38, 1.1754944e-38),  # the difference is flushed
+        (3e38, 2.5e38),  # the sum overflows
+        (1.2921819e-10, 9.741544e-36),
+        (0.0, 0.0),
+        (1.0, np.inf),
+    ),
     "losses.softmax_cross_entropy": (
         (_row(25.0), _HOT),  # 0, with a gradient of 0
         (_MASK, _HOT),  # 0 * -inf
