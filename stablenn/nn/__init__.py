@@ -2,6 +2,9 @@
 
 from stablenn.nn.exponentials import log_softmax as log_softmax
 from stablenn.nn.exponentials import softmax as softmax
+from stablenn.nn.gaussian import gelu as gelu
+from stablenn.nn.gaussian import log_ndtr as log_ndtr
+from stablenn.nn.gaussian import ndtr as ndtr
 from stablenn.nn.log_sums import logaddexp as logaddexp
 from stablenn.nn.log_sums import logsumexp as logsumexp
 from stablenn.nn.logarithms import clipped_log as clipped_log

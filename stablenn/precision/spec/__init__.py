@@ -1,6 +1,7 @@
 """What is known of each function: the table that laws, benchmark, command line and report all read."""
 
 from stablenn.precision.spec.exponentials import EXPONENTIALS
+from stablenn.precision.spec.gaussian import GAUSSIAN
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
 from stablenn.precision.spec.kinds import Variant as Variant
@@ -18,6 +19,7 @@ SPECS: tuple[Spec, ...] = (
     *ZEROS,
     *LOG_SUMS,
     *EXPONENTIALS,
+    *GAUSSIAN,
     *NORMS,
     *LOSSES,
 )
