@@ -14,21 +14,23 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import Reduced, one_plus, reduced_exp
+from stablenn.nn._elementary.exponential import Reduced, reduced_exp
 from stablenn.nn._elementary.logarithm import log
-from stablenn.nn._elementary.normal_tail import LIMIT, Tail, scaled_tail, words_of
+from stablenn.nn._elementary.normal_tail import LIMIT, scaled_tail, words_of
 from stablenn.nn._elementary.words import (
     Words,
+    apart,
     divide,
     fast_two_sum,
-    power_of_two,
-    product,
+    ldexp,
+    multiply,
     square,
     two_sum,
 )
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn.logistic import sigmoid_slope
+from stablenn.nn.logistic import exp_neg_abs, scaled_slope, sigmoid_slope, tilt
 
+_HUGE = 2.0**60  # beyond it, the tail of z is 1 / (sqrt(2 pi) z)
 # Of the tanh formula of GELU, which is x / (1 + exp(-w)) with w = x (A + B x^2): sqrt(8 / pi), and 0.044715 of it.
 _A = Fraction("1.5957691216057307117597842397375274739034234644748")
 _B = _A * Fraction(44715, 10**6)
@@ -66,7 +68,7 @@ def ndtr(x: ArrayLike) -> jax.Array:
 @jax.custom_jvp
 def _ndtr(x):
     tail = _upper_tail(jnp.abs(x))
-    return jnp.where(x < 0, tail, 1 - tail)
+    return apart(x, jnp.where(x < 0, tail, 1 - tail))
 
 
 @_ndtr.defjvp
@@ -77,13 +79,14 @@ def _ndtr_jvp(primals, tangents):
 
 def _upper_tail(z: jax.Array) -> jax.Array:
     """The normal distribution's share beyond z >= 0."""
-    z = _at_most(z, 16, 48)
-    return _times(scaled_tail(z).value, _bell(z))
+    z = _in_reach(z)
+    tail = scaled_tail(z)
+    return _times(tail.words, _bell(z)) / tail.divisor
 
 
-def _at_most(z: jax.Array, float32: float, float64: float) -> jax.Array:
-    """z, no larger than where an exponential has long become zero, whatever its factor."""
-    return jnp.minimum(z, float64 if jnp.finfo(z.dtype).bits == 64 else float32)
+def _in_reach(z: jax.Array) -> jax.Array:
+    """z, no larger than where exp(-z^2/2) has long become zero, whatever its factor."""
+    return jnp.minimum(z, 46.0 if jnp.finfo(z.dtype).bits == 64 else 16.0)
 
 
 def _bell(z: jax.Array) -> Reduced:
@@ -92,40 +95,34 @@ def _bell(z: jax.Array) -> Reduced:
     return reduced_exp(-half_square.high, -half_square.low)
 
 
-def _word(x: jax.Array) -> Words:
-    return Words(x, jnp.zeros_like(x))
-
-
 def _half_square(z: jax.Array) -> Words:
-    words = square(z / 2).times_power(2)
-    return fast_two_sum(words.high, words.low)
+    return square(z / 2).times_power(2).normalised
 
 
 def _times(factor: Words, exp: Reduced) -> jax.Array:
     """factor * exp, even where the exponential alone would leave the range."""
-    mantissa = one_plus(exp.change)
+    mantissa = exp.mantissa
     product = factor.high * mantissa.high + (factor.high * mantissa.low + factor.low * mantissa.high)
-    half = exp.exponent >> 1
-    return product * power_of_two(half, product.dtype) * power_of_two(exp.exponent - half, product.dtype)
+    return ldexp(product, exp.exponent)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _density(polynomial, x):
     """The density of the normal distribution times a polynomial, given by its coefficients, lowest first."""
-    z = _at_most(jnp.abs(x), 16, 48)
-    x = jnp.where(x < 0, -z, z)
-    value = jnp.full_like(x, polynomial[-1])
+    z = _in_reach(jnp.abs(x))
+    y = jnp.where(x < 0, -z, z)
+    value = jnp.full_like(y, polynomial[-1])
     for coefficient in reversed(polynomial[:-1]):
-        value = value * x + coefficient
-    limit = words_of(LIMIT, x)
-    return _times(Words(value * limit.high, value * limit.low), _bell(z))
+        value = value * y + coefficient
+    limit = words_of(LIMIT, y)
+    return apart(x, _times(Words(value * limit.high, value * limit.low), _bell(z)))
 
 
 @_density.defjvp
 def _density_jvp(polynomial, primals, tangents):
     (x,), (t,) = primals, tangents
-    higher = (*(k * c for k, c in enumerate(polynomial)), 0, 0)[1:]
-    derivative = tuple(a - b for a, b in zip(higher, (0, *polynomial), strict=True))
+    raised = (*(k * c for k, c in enumerate(polynomial)), 0, 0)[1:]
+    derivative = tuple(a - b for a, b in zip(raised, (0, *polynomial), strict=True))
     return _density(polynomial, x), t * _density(derivative, x)
 
 
@@ -162,15 +159,13 @@ def log_ndtr(x: ArrayLike, series_order: int = 3) -> jax.Array:
 
 @jax.custom_jvp
 def _log_ndtr(x):
-    z = jnp.minimum(jnp.abs(x), 2.0**80)
-    left = x < 0
-    upper = _upper_tail(z)
-    words, complement = _far_tail(z).value, fast_two_sum(1, -upper)
+    left, z = x < 0, jnp.minimum(jnp.abs(x), _HUGE)
+    words, complement = scaled_tail(z).value, fast_two_sum(1, -_upper_tail(z))
     log_words = log(jnp.where(left, words.high, complement.high), jnp.where(left, words.low, complement.low))
-    half_square = _half_square(z)
-    total = two_sum(jnp.where(left, -half_square.high, 0), log_words.high)
-    low = total.low + (log_words.low - jnp.where(left, half_square.low, 0))
-    return total.high + jnp.where(jnp.isfinite(total.high), low, 0)
+    half_square = _half_square(jnp.where(left, jnp.abs(x), 0))
+    total = two_sum(-half_square.high, log_words.high)
+    result = total.high + (total.low + (log_words.low - half_square.low))
+    return apart(x, jnp.where(half_square.high < jnp.inf, result, -jnp.inf))
 
 
 @_log_ndtr.defjvp
@@ -179,19 +174,14 @@ def _log_ndtr_jvp(primals, tangents):
     return _log_ndtr(x), t * _log_ndtr_slope(x)
 
 
-def _far_tail(z: jax.Array) -> Tail:
-    """The scaled tail of z >= 0, which is that of 2^60 beyond: 1 / (sqrt(2 pi) z)."""
-    return scaled_tail(jnp.minimum(z, 2.0**60))
-
-
 @jax.custom_jvp
 def _log_ndtr_slope(x):
     """The density over the distribution function: of -x, the hazard rate."""
     z = jnp.abs(x)
-    tail, density_at_0 = _far_tail(z), words_of(LIMIT, x)
-    below = jnp.where(tail.near, 1, z) * divide(density_at_0, tail.words)
-    above = divide(density_at_0, fast_two_sum(1, -_upper_tail(z)))
-    return jnp.where(x < 0, below, _times(_word(above), _bell(_at_most(z, 16, 48))))
+    tail, peak = scaled_tail(jnp.minimum(z, _HUGE)), words_of(LIMIT, x)
+    below = divide(peak, tail.words) * jnp.where(tail.near, 1, z)
+    above = divide(peak, fast_two_sum(1, -_upper_tail(z)))
+    return apart(x, jnp.where(x < 0, below, _times(Words(above, jnp.zeros_like(x)), _bell(_in_reach(z)))))
 
 
 @_log_ndtr_slope.defjvp
@@ -202,8 +192,8 @@ def _log_ndtr_slope_jvp(primals, tangents):
 
 def _log_ndtr_curvature(x):
     """-h (x + h), with h the slope; on the left the tail itself knows the difference of z and h."""
-    tail = _far_tail(jnp.where(x < 0, -x, 0))
-    left = -words_of(LIMIT, x).high * tail.rest / (tail.words.high * tail.words.high)
+    tail = scaled_tail(jnp.minimum(jnp.where(x < 0, -x, 0), _HUGE))
+    left = -words_of(LIMIT, x).high * tail.rest / (tail.words.rounded * tail.words.rounded)
     positive = jnp.where(x < 0, 0, x)
     share = _ndtr(positive)
     slope = _density((1,), positive) / share
@@ -255,18 +245,19 @@ def gelu(x: ArrayLike, approximate: bool = True) -> jax.Array:
 
 def _from_tail(x: jax.Array, tail: jax.Array) -> jax.Array:
     """A GELU from what it is at -|x|, by gelu(x) = x + gelu(-x), and x/2 where the sum would be flushed."""
-    return jnp.where(jnp.abs(x) < 2.0**-60, x / 2, jnp.where(x > 0, x + tail, tail))
+    return apart(x, jnp.where(jnp.abs(x) < 2.0**-60, x / 2, jnp.where(x > 0, x + tail, tail)))
 
 
 def _slope_from_tail(x: jax.Array, tail: jax.Array) -> jax.Array:
     """Its derivative from that at -|x|."""
-    return jnp.where(x > 0, 1 - tail, tail)
+    return apart(x, jnp.where(x > 0, 1 - tail, tail))
 
 
 @jax.custom_jvp
 def _gelu(x):
-    z = _at_most(jnp.abs(x), 16, 48)
-    return _from_tail(x, -_times(scaled_tail(z).times_z, _bell(z)))
+    z = _in_reach(jnp.abs(x))
+    tail = scaled_tail(z)
+    return _from_tail(x, -_times(tail.words, _bell(z)) * tail.factor)
 
 
 @_gelu.defjvp
@@ -277,9 +268,9 @@ def _gelu_jvp(primals, tangents):
 
 @jax.custom_jvp
 def _gelu_slope(x):
-    z = _at_most(jnp.abs(x), 16, 48)
-    tail, limit = scaled_tail(z).value, words_of(LIMIT, x)
-    return _slope_from_tail(x, _times(Words(tail.high - z * limit.high, tail.low - z * limit.low), _bell(z)))
+    z = _in_reach(jnp.abs(x))
+    tail, peak = scaled_tail(z).value, words_of(LIMIT, x)
+    return _slope_from_tail(x, _times(Words(tail.high - z * peak.high, tail.low - z * peak.low), _bell(z)))
 
 
 @_gelu_slope.defjvp
@@ -290,32 +281,23 @@ def _gelu_slope_jvp(primals, tangents):
 
 @jax.custom_jvp
 def _gelu_tanh(x):
-    z = _at_most(jnp.abs(x), 12.5, 26)
-    exp, total = _logistic_terms(z)
-    share = divide(_word(z), total)
-    return _from_tail(x, -_times(_word(share), exp))
+    z = _in_reach(jnp.abs(x))
+    w, _ = _argument(z)
+    e, total, exponent = exp_neg_abs(*w)
+    return _from_tail(x, -ldexp(z * divide(e, total), exponent))
 
 
-def _logistic_terms(z: jax.Array) -> tuple[Reduced, Words]:
-    """exp(-w) and 1 + exp(-w), where w = z (A + B z^2) and z >= 0."""
-    a, b = words_of(_A, z), words_of(_B, z)
-    z_square = square(z)
-    z_square = fast_two_sum(z_square.high, z_square.low)
-    term = product(b.high, z_square.high)
-    # not two_sum, of which XLA simplifies a difference with the constant away
-    factor = fast_two_sum(jnp.maximum(term.high, a.high), jnp.minimum(term.high, a.high))
-    low = factor.low + (term.low + b.high * z_square.low + b.low * z_square.high + a.low)
-    factor = fast_two_sum(factor.high, low)
-    w = product(z, factor.high)
-    w = fast_two_sum(w.high, w.low + z * factor.low)
-    exp = reduced_exp(-w.high, -w.low)
-    one = jnp.ones_like(z)
-    return exp, fast_two_sum(one, _times(_word(one), exp))
-
-
-def _argument_slope(x: jax.Array) -> jax.Array:
-    """dw/dx = A + 3 B x^2."""
-    return float(_A) + float(3 * _B) * (x * x)
+def _argument(z: jax.Array) -> tuple[Words, Words]:
+    """w = z (A + B z^2), of which GELU at -z is -z / (1 + exp(w)), and z dw/dz."""
+    a, z_square = words_of(_A, z), square(z).normalised
+    cubic = multiply(words_of(_B, z), z_square)
+    # both are positive; two_sum has a difference with a constant, which XLA simplifies
+    total = fast_two_sum(jnp.maximum(cubic.high, a.high), jnp.minimum(cubic.high, a.high))
+    z_words = Words(z, jnp.zeros_like(z))
+    w = multiply(z_words, fast_two_sum(total.high, total.low + (cubic.low + a.low)))
+    twice = multiply(z_words, cubic.times_power(2))
+    rise = fast_two_sum(jnp.maximum(w.high, twice.high), jnp.minimum(w.high, twice.high))
+    return w, Words(rise.high, rise.low + (w.low + twice.low))
 
 
 @_gelu_tanh.defjvp
@@ -326,11 +308,11 @@ def _gelu_tanh_jvp(primals, tangents):
 
 @jax.custom_jvp
 def _gelu_tanh_slope(x):
-    z = _at_most(jnp.abs(x), 12.5, 26)
-    exp, total = _logistic_terms(z)
-    inverse = 1 / total.rounded
-    share = (1 - z * _argument_slope(z) * inverse) * inverse
-    return _slope_from_tail(x, _times(_word(share), exp))
+    z = _in_reach(jnp.abs(x))
+    w, rise = _argument(z)
+    e, total, exponent = exp_neg_abs(*w)
+    factor = (total.high - rise.high) + (total.low - rise.low)
+    return _slope_from_tail(x, ldexp(factor * divide(e, multiply(total, total)), exponent))
 
 
 @_gelu_tanh_slope.defjvp
@@ -339,14 +321,17 @@ def _gelu_tanh_slope_jvp(primals, tangents):
     return _gelu_tanh_slope(x), t * _gelu_tanh_curvature(x)
 
 
+def _bend(x: jax.Array, w: jax.Array) -> jax.Array:
+    """The second derivative of x s(w), with s the logistic function, is this times s'(w)."""
+    slope = float(_A) + float(3 * _B) * (x * x)
+    return 2 * slope + x * (float(6 * _B) * x - slope * slope * tilt(w))
+
+
 @jax.custom_jvp
 def _gelu_tanh_curvature(x):
-    z = _at_most(jnp.abs(x), 12.5, 26)
-    exp, total = _logistic_terms(z)
-    inverse = 1 / total.rounded
-    slope = _argument_slope(z)
-    bend = 2 * slope + float(6 * _B) * (z * z) - z * (slope * slope) * ((2 - total.high) * inverse)
-    return _times(_word(bend * inverse * inverse), exp)
+    z = _in_reach(jnp.abs(x))
+    w, _ = _argument(z)
+    return scaled_slope(_bend(z, w.high), *w)
 
 
 @_gelu_tanh_curvature.defjvp
@@ -354,10 +339,9 @@ def _gelu_tanh_curvature_jvp(primals, tangents):
     """From here on by the formula, in single words."""
 
     def curvature(x):
-        x = jnp.clip(x, -_at_most(x, 12.5, 26), 12.5)
-        slope = _argument_slope(x)
+        x = jnp.clip(x, -_in_reach(jnp.abs(x)), _in_reach(jnp.abs(x)))
         w = x * (float(_A) + float(_B) * (x * x))
-        return sigmoid_slope(w) * (2 * slope + float(6 * _B) * (x * x) - x * (slope * slope) * jnp.tanh(w / 2))
+        return sigmoid_slope(_bend(x, w), w)
 
     (x,), (t,) = primals, tangents
     return _gelu_tanh_curvature(x), jax.jvp(curvature, (x,), (t,))[1]

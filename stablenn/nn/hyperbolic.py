@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.exponential import exp, expm1, log_2_parts
 from stablenn.nn._elementary.logarithm import log1p
-from stablenn.nn._elementary.words import Words, apart, divide, multiply, quotient
+from stablenn.nn._elementary.words import Words, divide, multiply, quotient
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn.logistic import scaled_slope, sigmoid_slope, tilt
 

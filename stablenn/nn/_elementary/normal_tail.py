@@ -155,15 +155,19 @@ class Tail(NamedTuple):
 
     @property
     def value(self) -> Words:
-        """T(z)."""
-        divisor = jnp.where(self.near, 1, self.z)
-        return Words(self.words.high / divisor, self.words.low / divisor)
+        """T(z), with two more roundings where z is not near."""
+        inverse = 1 / self.divisor
+        return Words(self.words.high * inverse, self.words.low * inverse)
 
     @property
-    def times_z(self) -> Words:
-        """z T(z)."""
-        factor = jnp.where(self.near, self.z, 1)
-        return Words(self.words.high * factor, self.words.low * factor)
+    def divisor(self) -> jax.Array:
+        """What the words are to be divided by for T(z)."""
+        return jnp.where(self.near, 1, self.z)
+
+    @property
+    def factor(self) -> jax.Array:
+        """What they are to be multiplied by for z T(z)."""
+        return jnp.where(self.near, self.z, 1)
 
 
 def scaled_tail(z: jax.Array) -> Tail:
