@@ -14,6 +14,7 @@ from stablenn.precision.domain import Domain
 from stablenn.precision.spec.kinds import Spec, Variant
 from stablenn.precision.spec.moves import reflected
 from stablenn.precision.spec.properties import Bounded, Convex, Monotone, Relation
+from stablenn.precision.spec.rows import by_argument
 
 
 def _pi():
@@ -37,9 +38,9 @@ def _ndtr(x):
 
 
 def _log_ndtr(x):
-    """Far left, where balls no longer hold erfc, by its asymptotic series: there it is good to 2^-190 of the result."""
-    far = x < -1000000
-    z = jnp.where(far, -x, 1000000)
+    """Far left, where balls no longer hold erfc, by the asymptotic series, which is good to 2^-150 there."""
+    far = x < -100000
+    z = jnp.where(far, -x, 100000)
     u = 1 / (z * z)
     series = 1 - u + 3 * u**2 - 15 * u**3
     return jnp.where(
@@ -117,7 +118,7 @@ GAUSSIAN: tuple[Spec, ...] = (
             _BETWEEN,
             _MIRRORED,
         ),
-        gradient_scale=_larger_term_by_tanh,
+        gradient_scale=lambda x: by_argument(_larger_term_by_tanh(x)),
     ),
     Spec(
         name="nn.gelu_exact",
@@ -131,6 +132,6 @@ GAUSSIAN: tuple[Spec, ...] = (
             _BETWEEN,
             _MIRRORED,
         ),
-        gradient_scale=_larger_term,
+        gradient_scale=lambda x: by_argument(_larger_term(x)),
     ),
 )
