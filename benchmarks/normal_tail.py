@@ -67,7 +67,10 @@ def far(t: mp.mpf) -> Target:
 
 def polynomial(coefficients: Sequence, t: mp.mpf) -> mp.mpf:
     """The value of a polynomial, lowest coefficient first."""
-    return mp.polyval([mp.mpf(c) for c in reversed(coefficients)], t)
+    value = mp.mpf(0)
+    for coefficient in reversed(coefficients):
+        value = value * t + coefficient
+    return value
 
 
 def nodes(count: int) -> list[mp.mpf]:
