@@ -12,8 +12,8 @@ from stablenn.nn._elementary.normal_tail import FITS, LIMIT, MIDDLE, scaled_tail
 EVERY_DTYPE = pytest.mark.parametrize("dtype", FITS)
 
 
-def errors(polynomial, target):
-    first, *others = polynomial.coefficients
+def errors(polynomial, target, dtype):
+    first, *others = (float(np.dtype(dtype).type(c)) for c in polynomial.coefficients)
     return fitting.largest_error([mp.mpf(first) + polynomial.low, *others], target, 301)
 
 
@@ -29,7 +29,7 @@ def limits(dtype):
 def test_the_coefficients_attain_their_stated_error(dtype):
     with mp.workprec(fitting.BITS):
         for polynomial, stated, target in limits(dtype):
-            assert stated / 4 < errors(polynomial, target) < stated
+            assert stated / 4 < errors(polynomial, target, dtype) < stated
 
 
 @EVERY_DTYPE
@@ -38,7 +38,7 @@ def test_a_wrong_digit_is_seen(dtype):
         for polynomial, stated, target in limits(dtype):
             first, second, *others = polynomial.coefficients
             wrong = second * (1 + 64 * float(np.finfo(dtype).eps))
-            assert errors(polynomial._replace(coefficients=(first, wrong, *others)), target) > stated
+            assert errors(polynomial._replace(coefficients=(first, wrong, *others)), target, dtype) > stated
 
 
 def test_the_constants():
