@@ -23,12 +23,12 @@ from stablenn.nn._elementary.words import (
     divide,
     fast_two_sum,
     ldexp,
-    multiply,
+    product,
     square,
     two_sum,
 )
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn.logistic import exp_neg_abs, scaled_slope, sigmoid_slope, tilt
+from stablenn.nn.logistic import scaled_slope, sigmoid_slope, tilt
 
 _HUGE = 2.0**60  # beyond it, the tail of z is 1 / (sqrt(2 pi) z)
 # Of the tanh formula of GELU, which is x / (1 + exp(-w)) with w = x (A + B x^2): sqrt(8 / pi), and 0.044715 of it.
@@ -67,8 +67,8 @@ def ndtr(x: ArrayLike) -> jax.Array:
 
 @jax.custom_jvp
 def _ndtr(x):
-    tail = _upper_tail(jnp.abs(x))
-    return apart(x, jnp.where(x < 0, tail, 1 - tail))
+    # the tail is used once: XLA would keep the result of a division in memory for a second use
+    return apart(x, jnp.where(x < 0, 0, 1) + jnp.where(x < 0, 1, -1) * _upper_tail(jnp.abs(x)))
 
 
 @_ndtr.defjvp
@@ -102,8 +102,8 @@ def _half_square(z: jax.Array) -> Words:
 def _times(factor: Words, exp: Reduced) -> jax.Array:
     """factor * exp, even where the exponential alone would leave the range."""
     mantissa = exp.mantissa
-    product = factor.high * mantissa.high + (factor.high * mantissa.low + factor.low * mantissa.high)
-    return ldexp(product, exp.exponent)
+    low = factor.high * mantissa.low + factor.low * mantissa.high
+    return ldexp(factor.high * mantissa.high + low, exp.exponent)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -284,22 +284,28 @@ def _gelu_slope_jvp(primals, tangents):
 @jax.custom_jvp
 def _gelu_tanh(x):
     z = _in_reach(jnp.abs(x))
-    w, _ = _argument(z)
-    e, total, exponent = exp_neg_abs(*w)
-    return _from_tail(x, -ldexp(z * divide(e, total), exponent))
+    e, exponent, total = _logistic_terms(_argument(z))
+    low = e.low - e.high * (total.low / total.high)
+    return _from_tail(x, -ldexp((z * e.high + z * low) / total.high, exponent))
 
 
-def _argument(z: jax.Array) -> tuple[Words, Words]:
-    """w = z (A + B z^2), of which GELU at -z is -z / (1 + exp(w)), and z dw/dz."""
-    a, z_square = words_of(_A, z), square(z).normalised
-    cubic = multiply(words_of(_B, z), z_square)
+def _argument(z: jax.Array) -> Words:
+    """w = z (A + B z^2) for z >= 0; GELU at -z is -z / (1 + exp(w))."""
+    a, b, z_square = words_of(_A, z), words_of(_B, z), square(z)
+    cubic = product(z_square.high, b.high)
+    cubic_low = cubic.low + (z_square.low * b.high + z_square.high * b.low)
     # both are positive; two_sum has a difference with a constant, which XLA simplifies
     total = fast_two_sum(jnp.maximum(cubic.high, a.high), jnp.minimum(cubic.high, a.high))
-    z_words = Words(z, jnp.zeros_like(z))
-    w = multiply(z_words, fast_two_sum(total.high, total.low + (cubic.low + a.low)))
-    twice = multiply(z_words, cubic.times_power(2))
-    rise = fast_two_sum(jnp.maximum(w.high, twice.high), jnp.minimum(w.high, twice.high))
-    return w, Words(rise.high, rise.low + (w.low + twice.low))
+    w = product(z, total.high)
+    return Words(w.high, w.low + z * (total.low + (cubic_low + a.low))).normalised
+
+
+def _logistic_terms(w: Words) -> tuple[Words, jax.Array, Words]:
+    """e and n of exp(-w) = e 2^n, and 1 + exp(-w)."""
+    exp = reduced_exp(-w.high, -w.low)
+    mantissa = fast_two_sum(1, exp.change.high)
+    e = Words(mantissa.high, mantissa.low + exp.change.low)
+    return e, exp.exponent, fast_two_sum(1, ldexp(e.high, exp.exponent))
 
 
 @_gelu_tanh.defjvp
@@ -311,10 +317,10 @@ def _gelu_tanh_jvp(primals, tangents):
 @jax.custom_jvp
 def _gelu_tanh_slope(x):
     z = _in_reach(jnp.abs(x))
-    w, rise = _argument(z)
-    e, total, exponent = exp_neg_abs(*w)
-    factor = (total.high - rise.high) + (total.low - rise.low)
-    return _slope_from_tail(x, ldexp(factor * divide(e, multiply(total, total)), exponent))
+    e, exponent, total = _logistic_terms(_argument(z))
+    factor = (total.high - z * _argument_slope(z)) + total.low
+    low = e.low - e.high * (2 * total.low / total.high)
+    return _slope_from_tail(x, ldexp((factor * e.high + factor * low) / (total.high * total.high), exponent))
 
 
 @_gelu_tanh_slope.defjvp
@@ -323,16 +329,21 @@ def _gelu_tanh_slope_jvp(primals, tangents):
     return _gelu_tanh_slope(x), t * _gelu_tanh_curvature(x)
 
 
+def _argument_slope(x: jax.Array) -> jax.Array:
+    """dw/dx."""
+    return float(_A) + float(3 * _B) * (x * x)
+
+
 def _bend(x: jax.Array, w: jax.Array) -> jax.Array:
     """The second derivative of x s(w), with s the logistic function, is this times s'(w)."""
-    slope = float(_A) + float(3 * _B) * (x * x)
+    slope = _argument_slope(x)
     return 2 * slope + x * (float(6 * _B) * x - slope * slope * tilt(w))
 
 
 @jax.custom_jvp
 def _gelu_tanh_curvature(x):
     z = _in_reach(jnp.abs(x))
-    w, _ = _argument(z)
+    w = _argument(z)
     return scaled_slope(_bend(z, w.high), *w)
 
 

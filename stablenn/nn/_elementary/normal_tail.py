@@ -73,7 +73,7 @@ FITS = {
             -1.0878376421885605e-08,
         ),
         near_error=2.0**-26.0,
-        far_error=2.0**-27.5,
+        far_error=2.0**-29.5,
     ),
     "float64": Fit(
         near=Polynomial(
@@ -129,7 +129,7 @@ FITS = {
             1.8609998941739874e-17,
         ),
         near_error=2.0**-56.5,
-        far_error=2.0**-55.5,
+        far_error=2.0**-56.0,
     ),
 }
 
