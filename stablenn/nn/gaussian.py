@@ -153,7 +153,7 @@ def log_ndtr(x: ArrayLike, series_order: int = 3) -> jax.Array:
       >>> from stablenn import nn
       >>> x = jnp.float32(-1e5)
       >>> print(jax.grad(nn.log_ndtr)(x), jax.grad(jax.scipy.special.log_ndtr)(x))
-      100000.0 inf
+      100000.0 1.0
     """
     return _log_ndtr(x)
 
@@ -234,7 +234,7 @@ def gelu(x: ArrayLike, approximate: bool = True) -> jax.Array:
       >>> from stablenn import nn
       >>> x = jnp.float32(-5.0)
       >>> print(nn.gelu(x), jax.nn.gelu(x))
-      -2.291796e-07 -0.0
+      -2.2917962e-07 -0.0
       >>> x = jnp.float32(-13.0)
       >>> print(nn.gelu(x, approximate=False), jax.nn.gelu(x, approximate=False))
       -7.952314e-38 -7.952375e-38

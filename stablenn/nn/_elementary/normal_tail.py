@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.words import Words, fast_two_sum, product
 
@@ -173,11 +174,10 @@ class Tail(NamedTuple):
 def scaled_tail(z: jax.Array) -> Tail:
     """T(z) for z >= 0 with a finite square; differentiable like any other formula."""
     fit = FITS[z.dtype.name]
-    cast = z.dtype.type
     near = z < 2
 
-    def chosen(first: float, second: float) -> jax.Array:
-        return jnp.where(near, cast(first), cast(second))
+    def chosen(first: ArrayLike, second: ArrayLike) -> jax.Array:
+        return jnp.where(near, jnp.asarray(first, z.dtype), jnp.asarray(second, z.dtype))
 
     v = 1 / (z * z + 5)
     t = jnp.where(near, z - 1, 18 * v - 1)
