@@ -32,7 +32,7 @@ from stablenn.nn.logistic import scaled_slope, sigmoid_slope, tilt
 
 _HUGE = 2.0**60  # beyond it, the tail of z is 1 / (sqrt(2 pi) z)
 # Of the tanh formula of GELU, which is x / (1 + exp(-w)) with w = x (A + B x^2): sqrt(8 / pi), and 0.044715 of it.
-_A = Fraction("1.5957691216057307117597842397375274739034234644748")
+_A = Fraction("1.5957691216057307117597842397375274739034345246597")
 _B = _A * Fraction(44715, 10**6)
 
 

@@ -4,11 +4,13 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
 from stablenn import exact, nn
 from stablenn.floats import ulp, ulp_error
+from stablenn.nn import gaussian
 from stablenn.precision.spec import SPECS
 
 SPEC = {spec.name.removeprefix("nn."): spec for spec in SPECS}
@@ -144,6 +146,12 @@ def test_where_the_peer_fails(name, order, x, least):
     theirs = np.asarray(jax.vmap(derivative(PEER[name], order))(x))
     assert ulp_error(theirs, right, flush=True).max() >= least
     assert ulp_error(results(name, order, x), right, flush=True).max() <= 2
+
+
+def test_the_constant_of_the_formula_with_tanh():
+    with mpmath.workdps(50):
+        right = mpmath.sqrt(8 / mpmath.pi)
+        assert abs(mpmath.mpf(gaussian._A.numerator) / gaussian._A.denominator / right - 1) < mpmath.mpf(10) ** -45
 
 
 # --- arguments -----------------------------------------------------------------------------------------------------
