@@ -44,31 +44,32 @@ def tanh(x: ArrayLike, /) -> jax.Array:
       >>> print(jax.grad(nn.tanh)(jnp.float32(10.0)), jax.grad(jnp.tanh)(jnp.float32(10.0)))
       8.2446145e-09 0.0
     """
-    return _tanh(x)
+    return tanh_of(x)
 
 
 @jax.custom_jvp
-def _tanh(x):
+def tanh_of(x):
+    """tanh in the dtype of its argument."""
     return tilt(2 * x)
 
 
-@_tanh.defjvp
+@tanh_of.defjvp
 def _tanh_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
-    return _tanh(x), t * _tanh_slope(x)
+    return tanh_of(x), t * tanh_slope(x)
 
 
 @jax.custom_jvp
-def _tanh_slope(x):
+def tanh_slope(x):
     """1 / cosh(x)^2."""
     return sigmoid_slope(jnp.full_like(x, 4), 2 * x)
 
 
-@_tanh_slope.defjvp
+@tanh_slope.defjvp
 def _tanh_slope_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
-    slope = _tanh_slope(x)
-    return slope, t * (-2 * slope * _tanh(x))
+    slope = tanh_slope(x)
+    return slope, t * (-2 * slope * tanh_of(x))
 
 
 @jax.jit
@@ -119,7 +120,7 @@ def _log_cosh(x):
 @_log_cosh.defjvp
 def _log_cosh_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
-    return _log_cosh(x), t * _tanh(x)
+    return _log_cosh(x), t * tanh_of(x)
 
 
 @jax.jit
@@ -194,6 +195,6 @@ def _softcap_slopes_jvp(primals, tangents):
     (x, cap), (x_t, cap_t) = primals, tangents
     by_x, by_cap = _softcap_slopes(x, cap)
     u = x / cap
-    steepness = 2 * by_x * _tanh(u)
+    steepness = 2 * by_x * tanh_of(u)
     change = (x_t - u * cap_t) / cap
     return (by_x, by_cap), (-steepness * change, u * steepness * change)

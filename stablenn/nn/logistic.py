@@ -45,18 +45,7 @@ def sigmoid(x: ArrayLike) -> jax.Array:
       >>> print(jax.grad(nn.sigmoid)(jnp.float32(20.0)), jax.grad(jax.nn.sigmoid)(jnp.float32(20.0)))
       2.0611537e-09 0.0
     """
-    return _sigmoid(x)
-
-
-@jax.custom_jvp
-def _sigmoid(x):
     return gated(jnp.ones_like(x), x)
-
-
-@_sigmoid.defjvp
-def _sigmoid_jvp(primals, tangents):
-    (x,), (t,) = primals, tangents
-    return _sigmoid(x), t * sigmoid_slope(jnp.ones_like(x), x)
 
 
 def exp_neg_abs(x: jax.Array, low: jax.Array | None = None) -> tuple[Words, Words, jax.Array]:
@@ -68,12 +57,19 @@ def exp_neg_abs(x: jax.Array, low: jax.Array | None = None) -> tuple[Words, Word
     return e, fast_two_sum(total.high, total.low + rest), reduced.exponent
 
 
+@jax.custom_jvp
 def gated(factor: jax.Array, x: jax.Array) -> jax.Array:
     """factor * sigmoid(x), also where sigmoid(x) alone would underflow."""
     e, total, exponent = exp_neg_abs(x)
     one = Words(jnp.ones_like(x), jnp.zeros_like(x))
     quotient = divide(select(x < 0, e, one), total)
     return apart(x, ldexp(factor * quotient, jnp.where(x < 0, exponent, 0)))
+
+
+@gated.defjvp
+def _gated_jvp(primals, tangents):
+    (factor, x), (factor_t, t) = primals, tangents
+    return gated(factor, x), gated(factor_t, x) + t * sigmoid_slope(factor, x)
 
 
 def scaled_slope(factor: jax.Array, x: jax.Array, low: jax.Array | None = None) -> jax.Array:
@@ -152,7 +148,7 @@ def log1p_exp_neg_abs(x: jax.Array) -> jax.Array:
 @_log_sigmoid.defjvp
 def _log_sigmoid_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
-    return _log_sigmoid(x), t * _sigmoid(-x)
+    return _log_sigmoid(x), gated(t, -x)
 
 
 @jax.jit
@@ -181,18 +177,19 @@ def softplus(x: ArrayLike) -> jax.Array:
       >>> print(nn.softplus(jnp.array([-50.0, 0.0, 1e4])))
       [1.9287499e-22 6.9314718e-01 1.0000000e+04]
     """
-    return _softplus(x)
+    return smooth_relu(x)
 
 
 @jax.custom_jvp
-def _softplus(x):
+def smooth_relu(x):
+    """softplus in the dtype of its argument."""
     return jnp.maximum(x, 0) + log1p_exp_neg_abs(x)
 
 
-@_softplus.defjvp
-def _softplus_jvp(primals, tangents):
+@smooth_relu.defjvp
+def _smooth_relu_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
-    return _softplus(x), t * _sigmoid(x)
+    return smooth_relu(x), gated(t, x)
 
 
 @jax.jit

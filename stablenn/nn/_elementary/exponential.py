@@ -18,6 +18,7 @@ from stablenn.nn._elementary.words import (
     fast_two_sum,
     ldexp,
     select,
+    without_derivative,
 )
 
 LOG_2 = Fraction("0.693147180559945309417232121458176568075500134360255254120680")
@@ -44,14 +45,14 @@ class Reduced(NamedTuple):
 
 
 def reach(dtype) -> tuple[float, float]:
-    """The arguments of exp: below, it has long vanished; above, it is left to exp(-x)."""
-    return 1.5 * int(jnp.finfo(dtype).minexp) * math.log(2), 0.49 * int(jnp.finfo(dtype).maxexp) * math.log(2)
+    """The arguments of exp: below, it has long vanished; above, its exponent would be too large."""
+    return 1.5 * int(jnp.finfo(dtype).minexp) * math.log(2), (int(jnp.finfo(dtype).maxexp) - 0.6) * math.log(2)
 
 
 def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
-    """exp(x + low) for x up to 43 (float64: 347), where `low` is a few ulps of x."""
+    """exp(x + low) for x up to 88 (float64: 709), where `low` is a few ulps of x."""
     lowest, highest = reach(x.dtype)
-    x = jnp.minimum(jnp.maximum(x, lowest), highest)
+    x = jnp.minimum(jnp.maximum(without_derivative(x), lowest), highest)
     n = jax.lax.round(x * (1 / math.log(2)), jax.lax.RoundingMethod.TO_NEAREST_EVEN)
     high, middle, rest = log_2_parts(x.dtype)
     r = ((x - n * high) - n * middle) - n * rest
@@ -64,14 +65,14 @@ def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
 
 
 def exp(x: jax.Array, low: jax.Array | None = None) -> Words:
-    """exp(x + low) for x up to 43 (float64: 347), where `low` is a few ulps of x."""
+    """exp(x + low) for x up to 88 (float64: 709), where `low` is a few ulps of x."""
     reduced = reduced_exp(x, low)
     high, low = reduced.mantissa
     return Words(ldexp(high, reduced.exponent), ldexp(low, reduced.exponent))
 
 
 def expm1(x: jax.Array, low: jax.Array | None = None) -> Words:
-    """exp(x + low) - 1 for x up to 43 (float64: 347), where `low` is a few ulps of x."""
+    """exp(x + low) - 1 for x up to 88 (float64: 709), where `low` is a few ulps of x."""
     n, change = reduced_exp(x, low)
     power = ldexp(jnp.ones_like(x), n)
     below = fast_two_sum(jnp.maximum(power, 1), -jnp.minimum(power, 1))

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stablenn.nn._elementary.exponential import log_2_parts
-from stablenn.nn._elementary.words import Words, fast_two_sum, power_of_two, two_sum
+from stablenn.nn._elementary.words import Words, fast_two_sum, power_of_two, two_sum, without_derivative
 
 # Chebyshev's approximation of (log(1 + f) - f + f^2/2) / f^3, from the constant term on: up to 2^-26 and 2^-54 of it.
 _FLOAT32 = (
@@ -49,7 +49,7 @@ _FLOAT64 = (
 
 def log(x: jax.Array, low: jax.Array | float = 0.0) -> Words:
     """log(x + low) for normal positive x, where `low` is a few ulps of x at most, or anything small beside x = 1."""
-    k, mantissa = _split(x)
+    k, mantissa = _split(without_derivative(x))
     least = float(jnp.finfo(x.dtype).minexp)
     f, error = two_sum(mantissa - 1, low * power_of_two(-jnp.clip(k, least, -least), x.dtype))
     first, *others = reversed(_FLOAT64 if jnp.finfo(f.dtype).bits == 64 else _FLOAT32)

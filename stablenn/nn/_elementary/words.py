@@ -120,9 +120,21 @@ def power_of_two(exponent: jax.Array, dtype) -> jax.Array:
 
 
 def ldexp(x: jax.Array, exponent: jax.Array) -> jax.Array:
-    """x * 2^exponent for exponents from 3/2 of the least to half of the largest, in two steps: each is in range."""
-    half = int(jnp.finfo(x.dtype).maxexp // 2)
-    return x * power_of_two(exponent + half, x.dtype) * 2.0**-half
+    """x * 2^exponent for exponents from 3/2 of the least to the largest, in two steps: each factor is in range."""
+    half = float(jnp.finfo(x.dtype).maxexp // 2)
+    is_small = exponent < -half
+    return x * power_of_two(exponent + jnp.where(is_small, half, 0), x.dtype) * jnp.where(is_small, 2.0**-half, 1)
+
+
+@jax.custom_jvp
+def without_derivative(x: jax.Array) -> jax.Array:
+    """x, which must not be differentiated: through bit patterns a derivative would silently be zero."""
+    return x
+
+
+@without_derivative.defjvp
+def _without_derivative_jvp(primals, tangents):
+    raise NotImplementedError("elementary functions have no derivatives: give one to what is made of them")
 
 
 def apart(x: jax.Array, result: jax.Array) -> jax.Array:

@@ -2,6 +2,7 @@
 
 from stablenn.precision.spec.exponentials import EXPONENTIALS
 from stablenn.precision.spec.gaussian import GAUSSIAN
+from stablenn.precision.spec.gates import GATES
 from stablenn.precision.spec.hyperbolic import HYPERBOLIC
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
@@ -17,6 +18,7 @@ from stablenn.precision.spec.zeros import ZEROS
 SPECS: tuple[Spec, ...] = (
     *LOGISTIC,
     *HYPERBOLIC,
+    *GATES,
     *LOGARITHMS,
     *ZEROS,
     *LOG_SUMS,
