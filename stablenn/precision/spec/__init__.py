@@ -1,8 +1,8 @@
 """What is known of each function: the table that laws, benchmark, command line and report all read."""
 
 from stablenn.precision.spec.exponentials import EXPONENTIALS
-from stablenn.precision.spec.gaussian import GAUSSIAN
 from stablenn.precision.spec.gates import GATES
+from stablenn.precision.spec.gaussian import GAUSSIAN
 from stablenn.precision.spec.hyperbolic import HYPERBOLIC
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
