@@ -100,6 +100,16 @@ def _(primals, tangents):
     return nn.softplus(x.astype(jnp.float16)).astype(x.dtype), nn.sigmoid(x) * tangent
 
 
+def ndtr_of_rounded(x):
+    """By exp(-x^2/2), with a square in single precision."""
+    z = -x
+    return jnp.exp(-(z * z) / 2) / (z * jnp.sqrt(2 * jnp.pi)) * (1 - 1 / (z * z) + 3 / z**4)
+
+
+def exact_gelu(x):
+    return nn.gelu(x, approximate=False)
+
+
 class Forgetful:
     """A function with a state: every trace but the first gets another constant."""
 
@@ -168,6 +178,10 @@ FAULTS = (
     Fault("a state that changes by tracing", "transformations", "nn.sigmoid", Forgetful()),
     Fault("large logits are clipped", "relations", "nn.softmax", lambda x: nn.softmax(jnp.clip(x, -1e3, 1e3))),
     Fault("one entry has another weight", "relations", "nn.norm", lambda x: nn.norm(x.at[-1].multiply(1.001))),
+    Fault("the square is rounded", "accuracy", "nn.ndtr", lambda x: jnp.where(x < -8, ndtr_of_rounded(x), nn.ndtr(x))),
+    Fault("the tail is cut", "accuracy", "nn.gelu", lambda x: jnp.where(x < -4.87, 0, nn.gelu(x))),
+    Fault("-inf times 0", "specials", "nn.gelu_exact", lambda x: x * nn.ndtr(x)),
+    Fault("the term with the density is gone", "differences", "nn.gelu_exact", with_rule(exact_gelu, nn.ndtr)),
     Fault("odd became even", "relations", "nn.xlogy", lambda x, y: nn.xlogy(abs(x), y)),
     Fault("probabilities are clipped", "identities", "losses.sigmoid_binary_cross_entropy", clipped_probability),
     Fault("an epsilon in the logarithm", "bounds", "losses.softmax_cross_entropy", added_epsilon),

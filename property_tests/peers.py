@@ -34,6 +34,7 @@ def peer(path: str, spec: str, laws: str, **defects: str) -> Peer:
 
 
 NEIGHBOURS = jax.__version_info__ >= (0, 12)  # rel_entr and kl_div look at p - q where it is small
+STRONG = "a Python number counts as an array of float32"
 NO_NAN = "finite where the value is NaN, and so is the function"
 
 PEERS = (
@@ -74,6 +75,38 @@ PEERS = (
         gradient=f"NaN at (0, 0); {NO_NAN}",
     ),
     peer("jax.scipy.special:xlog1py", "nn.xlog1py", "accuracy specials", gradient=f"NaN at (0, -1); {NO_NAN}"),
+    peer(
+        "jax.scipy.special:ndtr",
+        "nn.ndtr",
+        "accuracy types",
+        value="154 ulps by the rounding of x^2",
+        gradient="the same",
+        types=STRONG,
+    ),
+    peer(
+        "jax.scipy.special:log_ndtr",
+        "nn.log_ndtr",
+        "accuracy specials types",
+        value="-inf below -1.8e19; 1e6 ulps beside x = 5",
+        gradient="exp(-x^2/2 - log_ndtr(x)): without digits from -1e4 on, then infinite or NaN",
+        types=STRONG,
+    ),
+    peer(
+        "jax.nn:gelu",
+        "nn.gelu",
+        "accuracy specials types",
+        value="0 below -4.87; NaN at -inf",
+        gradient="0 or without digits there; NaN beyond 1.07e19",
+        types=STRONG,
+    ),
+    peer(
+        "jax.nn:gelu",
+        "nn.gelu_exact",
+        "accuracy specials types",
+        value="227 ulps by the rounding of x^2; flushed too early; NaN at -inf",
+        gradient="the same; NaN at infinities",
+        types=STRONG,
+    ),
     peer(
         "jax.scipy.special:logsumexp",
         "nn.logsumexp",

@@ -38,6 +38,9 @@ from stablenn.nn.gates import glu as glu
 from stablenn.nn.gates import mish as mish
 from stablenn.nn.gates import silu as silu
 from stablenn.nn.gates import swish as swish
+from stablenn.nn.gaussian import gelu as gelu
+from stablenn.nn.gaussian import log_ndtr as log_ndtr
+from stablenn.nn.gaussian import ndtr as ndtr
 from stablenn.nn.hyperbolic import log_cosh as log_cosh
 from stablenn.nn.hyperbolic import softcap as softcap
 from stablenn.nn.hyperbolic import tanh as tanh

@@ -3,9 +3,11 @@
 from stablenn.precision.spec.entropies import ENTROPIES
 from stablenn.precision.spec.exponentials import EXPONENTIALS
 from stablenn.precision.spec.gates import GATES
+from stablenn.precision.spec.gaussian import GAUSSIAN
 from stablenn.precision.spec.hyperbolic import HYPERBOLIC
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
+from stablenn.precision.spec.kinds import Variant as Variant
 from stablenn.precision.spec.kinds import load as load
 from stablenn.precision.spec.linear_units import LINEAR_UNITS
 from stablenn.precision.spec.log_sums import LOG_SUMS
@@ -25,6 +27,7 @@ SPECS: tuple[Spec, ...] = (
     *ZEROS,
     *LOG_SUMS,
     *EXPONENTIALS,
+    *GAUSSIAN,
     *NORMS,
     *ENTROPIES,
     *PIECEWISE,

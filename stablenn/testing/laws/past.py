@@ -30,6 +30,23 @@ FAILURES: Mapping[str, tuple[tuple, ...]] = {
     "nn.softplus": ((-10.6,), (16.7,), (-1e4,), (1e4,)),
     "nn.logit": ((0.5000001,), (0.4999999,), (1e-30,), (-0.0,)),  # the logarithms cancel; -0 is a probability
     "nn.log1mexp": ((1e-10,), (0.6931472,), (0.69,), (0.7,), (-0.0,)),  # beside the branch at log 2
+    "nn.ndtr": ((-12.5,), (-11.384818,), (-2.16,)),  # 154 ulps by the rounding of x^2
+    "nn.log_ndtr": (
+        (-1e20,),  # the square overflows
+        (-17144.06,),  # the gradient is exp(log_ndtr - x^2/2): infinite or without digits
+        (5.0001,),  # beside the branches
+        (-10.0001,),
+        (0.31,),
+    ),
+    "nn.gelu": (
+        (-4.9,),  # 1 + tanh(u) is 0
+        (-10.4,),  # the exponential is flushed, the result is not
+        (-1e20,),  # the cube overflows, with a NaN gradient
+        (1e20,),
+        (-0.7518,),  # the derivative changes its sign
+        (1.5e-38,),
+    ),
+    "nn.gelu_exact": ((-13.1,), (-11.384818,), (-0.7518,), (1.5e-38,), (-2.16,)),
     "nn.safe_sqrt": ((0.0,), (1e-5,)),
     "nn.safe_divide": ((1.0, 0.0), (0.0, 0.0), (1e-20, 1e-20), (1e30, 1e25)),  # y^2 leaves the range
     "nn.xlogy": ((0.0, 0.0), (0.0, np.inf), (1e-30, 1e-30)),
