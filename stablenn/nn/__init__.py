@@ -12,6 +12,11 @@ from stablenn.nn.logistic import log_sigmoid as log_sigmoid
 from stablenn.nn.logistic import logit as logit
 from stablenn.nn.logistic import sigmoid as sigmoid
 from stablenn.nn.logistic import softplus as softplus
+from stablenn.nn.normalisation import layer_norm as layer_norm
+from stablenn.nn.normalisation import mean_and_variance as mean_and_variance
+from stablenn.nn.normalisation import rms_norm as rms_norm
+from stablenn.nn.normalisation import standardize as standardize
+from stablenn.nn.normalisation import variance as variance
 from stablenn.nn.norms import norm as norm
 from stablenn.nn.zeros import safe_divide as safe_divide
 from stablenn.nn.zeros import safe_sqrt as safe_sqrt

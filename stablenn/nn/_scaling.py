@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,3 +20,22 @@ def power_of_two(largest: jax.Array) -> jax.Array:
     exponent = jax.lax.bitcast_convert_type(largest, bits) & exponent_bits
     power = jax.lax.bitcast_convert_type(exponent, largest.dtype)
     return jnp.clip(jax.lax.stop_gradient(power), 2.0**info.minexp, 2.0**-info.minexp)
+
+
+class Scaled(NamedTuple):
+    """Vectors as `values` times `scale`, a power of two; reduced axes are kept."""
+
+    values: jax.Array  # below 2; where a vector is infinite, the signs of its infinities among zeros
+    scale: jax.Array
+    infinite: jax.Array
+
+
+def scaled(
+    x: jax.Array, axes: tuple[int, ...], where: jax.Array | None = None, least: jax.Array | float = 0
+) -> Scaled:
+    """Vectors scaled by a power of two near their largest entry, or near `least` if that is larger."""
+    size = jnp.abs(x) if where is None else jnp.where(where, jnp.abs(x), 0)
+    largest = jnp.max(size, axes, keepdims=True, initial=0)
+    scale, infinite = power_of_two(jnp.maximum(largest, least)), largest == jnp.inf
+    values = jnp.where(infinite & jnp.isinf(x), jnp.sign(x), x * jnp.where(infinite, 0, 1 / scale))
+    return Scaled(values, scale, infinite)

@@ -8,6 +8,7 @@ from stablenn.precision.spec.log_sums import LOG_SUMS
 from stablenn.precision.spec.logarithms import LOGARITHMS
 from stablenn.precision.spec.logistic import LOGISTIC
 from stablenn.precision.spec.losses import LOSSES
+from stablenn.precision.spec.normalisation import NORMALISATION
 from stablenn.precision.spec.norms import NORMS
 from stablenn.precision.spec.zeros import ZEROS
 
@@ -18,5 +19,6 @@ SPECS: tuple[Spec, ...] = (
     *LOG_SUMS,
     *EXPONENTIALS,
     *NORMS,
+    *NORMALISATION,
     *LOSSES,
 )
