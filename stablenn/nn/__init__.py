@@ -1,5 +1,7 @@
 """Stable primitives with the names and signatures of `jax.nn`, `jax.numpy` and `jax.scipy.special`."""
 
+from stablenn.nn.directions import cosine_similarity as cosine_similarity
+from stablenn.nn.directions import normalize as normalize
 from stablenn.nn.exponentials import log_softmax as log_softmax
 from stablenn.nn.exponentials import softmax as softmax
 from stablenn.nn.log_sums import logaddexp as logaddexp

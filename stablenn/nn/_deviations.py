@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from stablenn.nn._scaling import power_of_two, scaled
+from stablenn.nn._scaling import halves, power_of_two, quotient, scaled
 from stablenn.nn._shares import masked
 from stablenn.nn._sums import Axes, total
 
@@ -30,15 +30,6 @@ class Deviations(NamedTuple):
     mean_square: jax.Array  # of the scaled ones
     infinite: jax.Array  # rows with an infinity, whose `values` are in proportion
     several: jax.Array  # rows with several of them
-
-
-def axes_of(axis: int | Axes | None, ndim: int, name: str) -> Axes:
-    """The axes to reduce, as non-negative numbers."""
-    axes = tuple(range(ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    for i in axes:
-        if not -ndim <= i < ndim:
-            raise ValueError(f"{name}: axis must lie between {-ndim} and {ndim - 1} for {ndim} axes, got {i}")
-    return tuple(i % ndim for i in axes)
 
 
 def count(x: jax.Array, axes: Axes, where: jax.Array | None) -> jax.Array | float:
@@ -95,7 +86,8 @@ def _ratios(x, where, epsilon, axes, centred) -> Ratios:
     power = power_of_two(jnp.maximum(jnp.sqrt(mean_square) * scale, jnp.sqrt(epsilon)))
     nothing = mean_square == 0
     factor = jnp.where(nothing | infinite, 1, scale / power)
-    square = mean_square * factor * factor + jnp.where(infinite, 0, epsilon / power / power)
+    # XLA divides by the product of two divisors, which may be 0: inverses are multiplied
+    square = mean_square * factor * factor + jnp.where(infinite, 0, epsilon * (1 / power) * (1 / power))
     undefined = several | jnp.isnan(mean_square)
     square = jnp.where(undefined, jnp.nan, jnp.where(square == 0, 1, square))
     root = jnp.sqrt(square)
@@ -118,15 +110,12 @@ def _ratios_jvp(axes, centred, primals, tangents):
     (x, where, epsilon), (t, _, epsilon_t) = primals, tangents
     values, inverse = ratios(x, where, epsilon, axes, centred)
     deviations, weights = _projection(x, where, epsilon, axes, centred)
-    # A factor below 1 is applied half before the sums and half after them, one above 1 wholly before them: so neither
-    # they nor their transposes leave the range where the result does not.
-    before = jnp.where(inverse >= 1, inverse, 2 * power_of_two(jnp.sqrt(inverse)))
-    after = jnp.where(inverse >= 1, 1, inverse / before)
-    t = t * before
-    along = total(masked(weights * t, where), axes)
-    across = (_centred(t, where, axes, centred) - deviations * along) * after
+    before, after = halves(inverse)
+    moved = t * before
+    across = _centred(moved, where, axes, centred) - deviations * total(masked(weights * moved, where), axes)
+    across = across * after
     by_epsilon = inverse * (inverse * epsilon_t) / 2
-    slope = mean(values * t, axes, where) * after + by_epsilon
+    slope = inverse * mean(values * t, axes, where) + by_epsilon
     return (values, inverse), (across - values * by_epsilon, -inverse * slope)
 
 
@@ -159,7 +148,7 @@ def scaled_ratios(x, factors, where, epsilon, axes, centred):
     r = _ratios(x, where, epsilon, axes, centred)
     if centred:
         return r.values * factors
-    return jnp.where(jnp.isfinite(r.root), _quotient(x, factors, 1 / r.power, r.root), r.values * factors)
+    return jnp.where(jnp.isfinite(r.root), quotient(x, factors, 1 / r.power, r.root), r.values * factors)
 
 
 @scaled_ratios.defjvp
@@ -181,8 +170,8 @@ def _slopes(x, factors, where, epsilon, lift, axes, centred):
     """factors * lift / root, alone and times the deviations."""
     r = _ratios(x, where, epsilon, axes, centred)
     top = jnp.finfo(x.dtype).max  # an infinite slope would make NaN of a zero tangent
-    alone = _quotient(factors, lift, 1 / r.power, r.root)
-    outward = _quotient(factors * lift, r.deviations, 1 / r.power, r.root)
+    alone = quotient(factors, lift, 1 / r.power, r.root)
+    outward = quotient(factors * lift, r.deviations, 1 / r.power, r.root)
     return jnp.clip(alone, -top, top), jnp.clip(outward, -top, top)
 
 
@@ -197,20 +186,6 @@ def _slopes_jvp(axes, centred, primals, tangents):
 
     _, tangent = jax.jvp(slopes, (x, factors, epsilon), (t, factors_t, epsilon_t))
     return _slopes(x, factors, where, epsilon, lift, axes, centred), tangent
-
-
-def _quotient(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array) -> jax.Array:
-    """a * b * c / d for d of at least 1, in an order in which no part of it leaves the range before the whole."""
-    a, b = _descending(a, b)
-    b, c = _descending(b, c)
-    a, b = _descending(a, b)
-    extremes = a * c
-    return jnp.where(jnp.abs(extremes) < 1, extremes * b / d, extremes / d * b)
-
-
-def _descending(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    ordered = jnp.abs(a) > jnp.abs(b)
-    return jnp.where(ordered, a, b), jnp.where(ordered, b, a)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))

@@ -1,5 +1,6 @@
 """What is known of each function: the table that laws, benchmark, command line and report all read."""
 
+from stablenn.precision.spec.directions import DIRECTIONS
 from stablenn.precision.spec.exponentials import EXPONENTIALS
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
@@ -19,6 +20,7 @@ SPECS: tuple[Spec, ...] = (
     *LOG_SUMS,
     *EXPONENTIALS,
     *NORMS,
+    *DIRECTIONS,
     *NORMALISATION,
     *LOSSES,
 )
