@@ -196,7 +196,7 @@ def variances(x, where, degrees, axes):
     squares = total(masked(values * values, where), axes)
     # infinities of one sign throughout have no limit, a single number has no variance
     unbounded = jnp.where(mean_square == 0, jnp.where(entries == 1, 0 * degrees, jnp.nan), jnp.inf)
-    return jnp.where(infinite, unbounded, squares / degrees * scale * scale)
+    return jnp.where(degrees > 0, jnp.where(infinite, unbounded, squares / degrees * scale * scale), jnp.nan)
 
 
 @variances.defjvp

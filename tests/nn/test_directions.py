@@ -10,6 +10,7 @@ from stablenn import nn
 
 X, Y = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
 MASK = np.random.default_rng(1).random((3, 4, 5)) < 0.7
+MASK[0] = MASK[..., 0] = True  # no row without an entry
 axes = pytest.mark.parametrize("axis", [None, 0, -1, (0, 2), (1,)])
 
 
