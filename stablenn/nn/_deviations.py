@@ -1,7 +1,7 @@
 """Deviations from the mean, or from zero, and their ratios to the root of their mean square.
 
-The mean is taken of differences from one of the entries: those of equal entries are exactly zero, and an offset that is
-common to all of them costs no digits. Squares are those of entries scaled by a power of two.
+The mean is taken of differences from one of the entries: those of equal entries are exactly zero, and an offset that
+is common to all of them costs no digits. Squares are those of entries scaled by a power of two.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from stablenn.nn._scaling import halves, power_of_two, quotient, scaled
 from stablenn.nn._shares import masked
 from stablenn.nn._sums import Axes, total
-
 
 # By how many binades slopes are lifted over the smallest normal number: the digits of a float32.
 _LIFT = 24

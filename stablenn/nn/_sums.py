@@ -10,7 +10,7 @@ Axes = tuple[int, ...]
 
 
 def total(x: jax.Array, axes: Axes) -> jax.Array:
-    """The sum over `axes`, which are kept. It is fused into one reduction, and a row of 8 passes 3 additions, not 7."""
+    """The sum over `axes`, which are kept: fused into one reduction, and a row of 8 passes 3 additions, not 7."""
     longest = max(axes, key=lambda axis: x.shape[axis], default=0)
     quarter = x.shape[longest] // 4 if axes else 0
     if not quarter:
@@ -28,7 +28,7 @@ def dot(x: jax.Array, y: jax.Array, axes: Axes) -> jax.Array:
     so small that its own roundings do not count.
     """
     info = jnp.finfo(x.dtype)
-    # small products count where large ones cancel or are missing: their halves are kept above the smallest normal number
+    # small products count where large ones cancel or are missing: their halves stay above the smallest normal
     lift = 2.0 ** (info.nmant + 4)
     x, y = x * lift, y * lift
     x_high, y_high = _leading_half(x), _leading_half(y)
@@ -38,7 +38,9 @@ def dot(x: jax.Array, y: jax.Array, axes: Axes) -> jax.Array:
     for axis in axes:
         length *= x.shape[axis]
     # Adding 1.5 * 2^k rounds to a grid. It is no literal, since XLA would take (x + c) - c for x.
-    rounder = jnp.where(jnp.isnan(high), jnp.nan, 6.0 * lift**2 * 2.0 ** max(length - 1, 1).bit_length()).astype(x.dtype)
+    rounder = jnp.where(jnp.isnan(high), jnp.nan, 6.0 * lift**2 * 2.0 ** max(length - 1, 1).bit_length()).astype(
+        x.dtype
+    )
     coarse = (high + rounder) - rounder
     return (total(coarse, axes) + total((high - coarse) + low, axes)) / lift**2
 

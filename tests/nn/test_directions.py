@@ -85,7 +85,7 @@ def test_zero_is_similar_to_nothing():
 def test_derivatives_of_second_and_third_order(fn, textbook):
     with jax.enable_x64(True):
         arguments = tuple(np.random.default_rng(2).standard_normal((2, 5)))
-        second = lambda f: jax.jacfwd(jax.jacrev(f, (0, 1)), (0, 1))  # noqa: E731
+        second = lambda f: jax.jacfwd(jax.jacrev(f, (0, 1)), (0, 1))
         for derive in (second, lambda f: jax.jacrev(second(f), (0, 1))):
             ours, theirs = (jax.tree.leaves(derive(f)(*arguments)) for f in (fn, textbook))
             for a, b in zip(ours, theirs, strict=True):

@@ -124,9 +124,9 @@ def rms_norm(x, scale, bias, epsilon):
 )
 def test_derivatives_of_second_and_third_order(fn, textbook):
     with jax.enable_x64(True):
-        arguments = tuple(np.random.default_rng(2).standard_normal((3, 5))) + (np.float64(0.1),)
+        arguments = (*np.random.default_rng(2).standard_normal((3, 5)), np.float64(0.1))
         order = tuple(range(4))
-        second = lambda f: jax.jacfwd(jax.jacrev(f, order), order)  # noqa: E731
+        second = lambda f: jax.jacfwd(jax.jacrev(f, order), order)
         for derive in (second, lambda f: jax.jacrev(second(f), order)):
             ours, theirs = (jax.tree.leaves(derive(f)(*arguments)) for f in (fn, textbook))
             for a, b in zip(ours, theirs, strict=True):

@@ -42,7 +42,7 @@ def _cosine_scale(a, b):
 
 
 def _cosine_slope_scale(a, b):
-    """The derivative by a_j is (v_j - cosine u_j) / norm(a), with the directions u and v; the cosine cancels itself."""
+    """The derivative by a_j is (v_j - cosine u_j) / norm(a), with directions u and v; the cosine cancels itself."""
     (a_size, u), (b_size, v) = _direction(a), _direction(b)
     cosine = np.maximum(np.abs(np.sum(u * v, -1)), np.max(np.abs(u * v), -1, initial=0))[:, None]
     by_a = np.maximum(np.abs(v), np.abs(cosine * u)) / a_size

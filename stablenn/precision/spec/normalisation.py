@@ -124,7 +124,11 @@ NORMALISATION: tuple[Spec, ...] = (
             Relation(
                 "the mean of x + c is mean(x) + c, the variance stays", shifted(0), lambda out, c, x: out.at[0].add(c)
             ),
-            Relation("mean(s x) = s mean(x), variance(s x) = s^2 variance(x)", scaled(0), lambda out, s, x: out * jnp.stack([s, s * s])),
+            Relation(
+                "mean(s x) = s mean(x), variance(s x) = s^2 variance(x)",
+                scaled(0),
+                lambda out, s, x: out * jnp.stack([s, s * s]),
+            ),
             Masked("a mask is a slice"),
         ),
         conventions=(
@@ -136,9 +140,7 @@ NORMALISATION: tuple[Spec, ...] = (
             Convention(
                 "reverse mode adds both gradients up: where the variance has an infinite one, the mean has none",
                 applies=lambda x: np.any(np.isinf(x), -1) & (x.shape[-1] > 1),
-                gradient=lambda x: _first_nan(
-                    x.shape[-1], np.broadcast_to(several_of_any_sign(x)[:, None], x.shape)
-                ),
+                gradient=lambda x: _first_nan(x.shape[-1], np.broadcast_to(several_of_any_sign(x)[:, None], x.shape)),
             ),
         ),
         value_scale=_mean_scale,

@@ -12,7 +12,6 @@ from stablenn.precision.spec.kinds import Convention, Spec
 from stablenn.precision.spec.moves import permuted, reflected, scaled
 from stablenn.precision.spec.properties import Bounded, Convex, Relation
 
-
 NORMS: tuple[Spec, ...] = (
     Spec(
         name="nn.norm",
