@@ -70,7 +70,7 @@ def deviations(x: jax.Array, where: jax.Array | None, axes: Axes, centred: bool)
 
 
 class Ratios(NamedTuple):
-    """Deviations over the root of their mean square plus epsilon; all zeros where nothing deviates and epsilon is 0."""
+    """Deviations over the root of their mean square plus epsilon; zeros where nothing deviates and epsilon is 0."""
 
     values: jax.Array
     deviations: jax.Array  # over `power`

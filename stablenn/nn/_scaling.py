@@ -59,8 +59,8 @@ def _descending(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
 def halves(factor: jax.Array) -> tuple[jax.Array, jax.Array]:
     """What to multiply by before a sum and after it, instead of by `factor` >= 0.
 
-    A factor below 1 is applied half before and half after, one above 1 wholly before: so neither the terms nor those of
-    the transpose leave the range where the result does not.
+    A factor below 1 is applied half before and half after, one above 1 wholly before: so neither the terms nor
+    those of the transpose leave the range where the result does not.
     """
     before = jnp.where(factor >= 1, factor, 2 * power_of_two(jnp.sqrt(factor)))
     return before, jnp.where(factor >= 1, 1, factor / before)

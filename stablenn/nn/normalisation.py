@@ -240,11 +240,12 @@ def _normalized(x, scale, bias, mask, epsilon, axes, centred):
         return out if bias is None else out + bias
     if bias is None:
         return scaled_ratios(x, scale, mask, epsilon, axes, centred)
-    # The product alone may overflow: no ratio exceeds the root of its number.
+    # The product alone may overflow (no ratio exceeds the root of its number), or be flushed beside a small bias.
     room = 2.0 ** -(2 + (max(x.size, 1).bit_length() + 1) // 2)
     large = jnp.maximum(jnp.abs(scale), jnp.abs(bias)) > jnp.finfo(x.dtype).max * room
-    shrink = jnp.where(jax.lax.stop_gradient(large), room, 1).astype(x.dtype)
-    return (scaled_ratios(x, scale * shrink, mask, epsilon, axes, centred) + bias * shrink) / shrink
+    small = (jnp.abs(bias) < jnp.finfo(x.dtype).tiny * 2.0**26) & (jnp.abs(scale) < 2.0**60)
+    factor = jnp.where(large, room, jnp.where(small, 2.0**24, 1)).astype(x.dtype)
+    return (scaled_ratios(x, scale * factor, mask, epsilon, axes, centred) + bias * factor) / factor
 
 
 @functools.partial(jax.jit, static_argnames=("axis",))
