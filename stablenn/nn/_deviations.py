@@ -17,9 +17,6 @@ from stablenn.nn._scaling import halves, power_of_two, quotient, scaled
 from stablenn.nn._shares import masked
 from stablenn.nn._sums import Axes, total
 
-# By how many binades slopes are lifted over the smallest normal number: the digits of a float32.
-_LIFT = 24
-
 
 class Deviations(NamedTuple):
     """Deviations, scaled by a power of two; reduced axes are kept."""
@@ -156,7 +153,7 @@ def _scaled_ratios_jvp(axes, centred, primals, tangents):
     values, inverse = ratios(x, where, epsilon, axes, centred)
     _, weights = _projection(x, where, epsilon, axes, centred)
     # The factors belong to the weights of the sum, which lifts small ones: no part of the difference is flushed alone.
-    lift = jnp.where(inverse > 2.0**60, 1, 2.0**_LIFT).astype(x.dtype)
+    lift = jnp.where(inverse > 2.0**60, 1, 2.0 ** (jnp.finfo(x.dtype).nmant + 1)).astype(x.dtype)
     slope, outward = _slopes(x, factors, where, epsilon, lift, axes, centred)
     t = t / lift
     tangent = slope * _centred(t, where, axes, centred) - outward * total(masked(weights * t, where), axes)

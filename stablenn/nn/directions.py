@@ -164,7 +164,7 @@ def _cosine_slopes(a, b, least, axes):
 
         # A lifted difference loses none of its terms to the lower end of the range; what that takes beyond the upper
         # end is lowered instead.
-        up, down = 2.0**24, 2.0**-8
+        up, down = 2.0 ** (jnp.finfo(a.dtype).nmant + 1), 2.0**-8
         lifted, lowered = difference(up, 1), difference(1, down)
         out = jnp.where(jnp.isfinite(lifted), lifted / size * (1 / up), lowered / size * (1 / down))
         return jnp.where(defined, jnp.where(entries.infinite, 0 * cosine, out), cosine)

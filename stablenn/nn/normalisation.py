@@ -240,12 +240,29 @@ def _normalized(x, scale, bias, mask, epsilon, axes, centred):
         return out if bias is None else out + bias
     if bias is None:
         return scaled_ratios(x, scale, mask, epsilon, axes, centred)
+    return _scaled_and_shifted(x, scale, bias, mask, epsilon, axes, centred)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(5, 6))
+def _scaled_and_shifted(x, scale, bias, mask, epsilon, axes, centred):
+    info = jnp.finfo(x.dtype)
     # The product alone may overflow (no ratio exceeds the root of its number), or be flushed beside a small bias.
-    room = 2.0 ** -(2 + (max(x.size, 1).bit_length() + 1) // 2)
-    large = jnp.maximum(jnp.abs(scale), jnp.abs(bias)) > jnp.finfo(x.dtype).max * room
-    small = (jnp.abs(bias) < jnp.finfo(x.dtype).tiny * 2.0**26) & (jnp.abs(scale) < 2.0**60)
-    factor = jnp.where(large, room, jnp.where(small, 2.0**24, 1)).astype(x.dtype)
+    room, lift = 2.0 ** -(2 + (max(x.size, 1).bit_length() + 1) // 2), 2.0 ** (info.nmant + 1)
+    large = jnp.maximum(jnp.abs(scale), jnp.abs(bias)) > info.max * room
+    small = (jnp.abs(bias) < info.tiny * 4 * lift) & (jnp.abs(scale) < 2.0**60)
+    factor = jnp.where(large, room, jnp.where(small, lift, 1)).astype(x.dtype)
     return (scaled_ratios(x, scale * factor, mask, epsilon, axes, centred) + bias * factor) / factor
+
+
+@_scaled_and_shifted.defjvp
+def _scaled_and_shifted_jvp(axes, centred, primals, tangents):
+    (x, scale, bias, mask, epsilon), (x_t, scale_t, bias_t, _, epsilon_t) = primals, tangents
+
+    def product(x, scale, epsilon):
+        return scaled_ratios(x, scale, mask, epsilon, axes, centred)
+
+    _, product_t = jax.jvp(product, (x, scale, epsilon), (x_t, scale_t, epsilon_t))
+    return _scaled_and_shifted(x, scale, bias, mask, epsilon, axes, centred), product_t + bias_t
 
 
 @functools.partial(jax.jit, static_argnames=("axis",))
