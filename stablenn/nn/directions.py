@@ -44,7 +44,7 @@ def normalize(x: ArrayLike, axis: Axis = -1, epsilon: ArrayLike = 0.0) -> jax.Ar
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from stablenn import nn
-      >>> print(nn.normalize(jnp.array([[3e-30, 4e-30], [3e30, 4e30], [0.0, 0.0]])))
+      >>> print(nn.normalize(jnp.array([[3e-30, 4e-30], [3e30, 4e30], [0.0, 0.0]])).round(3))
       [[0.6 0.8]
        [0.6 0.8]
        [0.  0. ]]

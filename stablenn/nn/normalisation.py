@@ -97,7 +97,7 @@ def variance(
       >>> from stablenn import nn
       >>> x = jnp.array([1e-20, 3e-20])
       >>> print(nn.variance(1e38 * x, ddof=1), jax.grad(nn.variance)(jnp.array([3e38, -3e38])))
-      1.9999999e+36 [ 3.e+38 -3.e+38]
+      2e+36 [ 3.e+38 -3.e+38]
     """
     if correction is None:
         correction = ddof
@@ -161,8 +161,8 @@ def standardize(
       >>> import jax, jax.numpy as jnp
       >>> from stablenn import nn
       >>> x = jnp.array([4097.0, 4098.0, 4099.0, 4102.0])
-      >>> print(nn.standardize(x), jax.nn.standardize(x))
-      [-1.0690434 -0.5345217  0.         1.6035651] [-0.9999987  -0.49999937  0.          1.4999981 ]
+      >>> print(nn.standardize(x).round(3), jax.nn.standardize(x).round(3))
+      [-1.069 -0.535  0.     1.604] [-1.  -0.5  0.   1.5]
     """
     if algorithm not in ("fast", "stable"):
         raise ValueError(f"standardize: algorithm must be 'fast' or 'stable', got {algorithm!r}")
@@ -221,7 +221,7 @@ def layer_norm(
       >>> import jax.numpy as jnp
       >>> from stablenn import nn
       >>> x = jnp.array([[1.0, 3.0], [1e30, 1e30], [3e38, -3e38]])
-      >>> print(nn.layer_norm(x, jnp.array([2.0, 2.0]), jnp.array([0.0, 1.0]), epsilon=0))
+      >>> print(nn.layer_norm(x, jnp.array([2.0, 2.0]), jnp.array([0.0, 1.0]), epsilon=0).round(3))
       [[-2.  3.]
        [ 0.  1.]
        [ 2. -1.]]
@@ -301,7 +301,8 @@ def rms_norm(
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from stablenn import nn
-      >>> print(nn.rms_norm(jnp.array([3e30, -3e30])), jax.grad(lambda x: nn.rms_norm(x, epsilon=0)[0])(jnp.zeros(2)))
+      >>> slope = jax.grad(lambda x: nn.rms_norm(x, epsilon=0)[0])
+      >>> print(nn.rms_norm(jnp.array([3e30, -3e30])).round(3), slope(jnp.zeros(2)))
       [ 1. -1.] [0. 0.]
 
     References:
