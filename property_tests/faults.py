@@ -134,6 +134,35 @@ def straight_through(logits):
     return with_rule(nn.softplus, lambda x: jnp.clip(nn.sigmoid(x), 0.01, 0.99))(logits)
 
 
+def unshifted_variance(x):
+    return jnp.maximum(jnp.mean(x * x) - jnp.mean(x) ** 2, 0)
+
+
+def variance_of_all(x, axis=None, where=None):
+    return nn.variance(x if where is None else jnp.where(where, x, 0))
+
+
+def with_epsilon_outside(x):
+    """The epsilon is added to the root."""
+    d = x - jnp.mean(x)
+    return d / (jnp.sqrt(nn.variance(x)) + 1e-5)
+
+
+def unbiased(x):
+    d = x - jnp.mean(x)
+    return d / jnp.sqrt(nn.variance(x, ddof=1) + 1e-5)
+
+
+def frozen_statistics(x):
+    """No derivative passes through mean and variance."""
+    mean, variance = (jax.lax.stop_gradient(v) for v in nn.mean_and_variance(x))
+    return nn.standardize(x, mean=mean, variance=variance)
+
+
+def plain_cosine(a, b):
+    return jnp.sum(nn.normalize(a) * nn.normalize(b))
+
+
 FAULTS = (
     Fault(
         "log1p became log", "accuracy", "nn.log_sigmoid", lambda x: jnp.minimum(x, 0) - jnp.log(1 + jnp.exp(-abs(x)))
@@ -144,6 +173,14 @@ FAULTS = (
     Fault("NaN at one input", "accuracy", "nn.softplus", lambda x: nan_at(x, nn.softplus(x))),
     Fault("the branch begins too early", "accuracy", "nn.softplus", softplus_linear_from(9)),
     Fault("a square may overflow", "accuracy", "nn.norm", lambda x: jnp.sqrt(jnp.sum(x * x))),
+    Fault("a difference of mean squares", "accuracy", "nn.variance", unshifted_variance),
+    Fault("the epsilon stands outside of the root", "accuracy", "nn.standardize", with_epsilon_outside),
+    Fault("statistics without a derivative", "differences", "nn.standardize", frozen_statistics),
+    Fault("n - 1 for n", "accuracy", "nn.standardize", unbiased),
+    Fault("an epsilon in the denominator", "accuracy", "nn.normalize", lambda x: x / (nn.norm(x) + 1e-12)),
+    Fault("an offset counts", "relations", "nn.standardize", lambda x: nn.rms_norm(x)),
+    Fault("a cosine above 1", "bounds", "nn.cosine_similarity", lambda a, b: plain_cosine(a, b) * (1 + 1e-6)),
+    Fault("masked entries count as zeros", "masking", "nn.variance", variance_of_all),
     Fault("-inf counts as a number", "specials", "nn.logaddexp", lambda a, b: nn.logaddexp(a, b) + 0 * (a + b)),
     Fault("nan_to_num hides a NaN", "specials", "nn.sigmoid", lambda x: jnp.nan_to_num(nn.sigmoid(x))),
     Fault("a piece that does not apply", "specials", "nn.hard_silu", lambda x: x * nn.hard_sigmoid(x)),

@@ -135,6 +135,28 @@ PEERS = (
         gradient="NaN at 0, infinite or zero where the value is",
     ),
     peer(
+        "optax.losses:cosine_similarity",
+        "nn.cosine_similarity",
+        "accuracy specials lengths relations types",
+        value="NaN for a vector of zeros and where a square overflows, as from 1e19 on, or vanishes, below 1e-23",
+        gradient="the same",
+        types="Python numbers are refused",
+    ),
+    peer(
+        "jax.numpy:var",
+        "nn.variance",
+        "accuracy specials relations",
+        value="NaN or infinite where a sum overflows; of equal numbers not 0, since their mean is rounded",
+        gradient="the same",
+    ),
+    peer(
+        "jax.nn:standardize",
+        "nn.standardize",
+        "accuracy specials lengths relations",
+        value="E[x^2] - E[x]^2 cancels: no digit is right from an offset of 1e4 on; NaN for squares that overflow",
+        gradient="the same",
+    ),
+    peer(
         "optax.losses:softmax_cross_entropy",
         "losses.softmax_cross_entropy",
         "accuracy specials lengths masking",

@@ -32,6 +32,8 @@ from jax.nn import scaled_matmul as scaled_matmul
 from stablenn.nn.entropies import entr as entr
 from stablenn.nn.entropies import kl_div as kl_div
 from stablenn.nn.entropies import rel_entr as rel_entr
+from stablenn.nn.directions import cosine_similarity as cosine_similarity
+from stablenn.nn.directions import normalize as normalize
 from stablenn.nn.exponentials import log_softmax as log_softmax
 from stablenn.nn.exponentials import softmax as softmax
 from stablenn.nn.gates import glu as glu
@@ -59,6 +61,11 @@ from stablenn.nn.logistic import logit as logit
 from stablenn.nn.logistic import sigmoid as sigmoid
 from stablenn.nn.logistic import softplus as softplus
 from stablenn.nn.logistic import softplus_inverse as softplus_inverse
+from stablenn.nn.normalisation import layer_norm as layer_norm
+from stablenn.nn.normalisation import mean_and_variance as mean_and_variance
+from stablenn.nn.normalisation import rms_norm as rms_norm
+from stablenn.nn.normalisation import standardize as standardize
+from stablenn.nn.normalisation import variance as variance
 from stablenn.nn.norms import norm as norm
 from stablenn.nn.piecewise import hard_sigmoid as hard_sigmoid
 from stablenn.nn.piecewise import hard_silu as hard_silu

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,3 +20,47 @@ def power_of_two(largest: jax.Array) -> jax.Array:
     exponent = jax.lax.bitcast_convert_type(largest, bits) & exponent_bits
     power = jax.lax.bitcast_convert_type(exponent, largest.dtype)
     return jnp.clip(jax.lax.stop_gradient(power), 2.0**info.minexp, 2.0**-info.minexp)
+
+
+class Scaled(NamedTuple):
+    """Vectors as `values` times `scale`, a power of two; reduced axes are kept."""
+
+    values: jax.Array  # below 2; where a vector is infinite, the signs of its infinities among zeros
+    scale: jax.Array
+    infinite: jax.Array
+
+
+def scaled(
+    x: jax.Array, axes: tuple[int, ...], where: jax.Array | None = None, least: jax.Array | float = 0
+) -> Scaled:
+    """Vectors scaled by a power of two near their largest entry, or near `least` if that is larger."""
+    size = jnp.abs(x) if where is None else jnp.where(where, jnp.abs(x), 0)
+    largest = jnp.max(size, axes, keepdims=True, initial=0)
+    largest = jax.lax.stop_gradient(largest)
+    scale, infinite = power_of_two(jnp.maximum(largest, least)), largest == jnp.inf
+    values = jnp.where(infinite & jnp.isinf(x), jnp.sign(x), x * jnp.where(infinite, 0, 1 / scale))
+    return Scaled(values, scale, infinite)
+
+
+def quotient(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array) -> jax.Array:
+    """a * b * c / d for d of at least 1, in an order in which no part of it leaves the range before the whole."""
+    a, b = _descending(a, b)
+    b, c = _descending(b, c)
+    a, b = _descending(a, b)
+    extremes = a * c
+    return jnp.where(jnp.abs(extremes) < 1, extremes * b / d, extremes / d * b)
+
+
+def _descending(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    ordered = jnp.abs(a) > jnp.abs(b)
+    return jnp.where(ordered, a, b), jnp.where(ordered, b, a)
+
+
+def halves(factor: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """What to multiply by before a sum and after it, instead of by `factor` >= 0.
+
+    A factor below 1 is applied half before and half after, one above 1 wholly before: so neither the terms nor
+    those of the transpose leave the range where the result does not.
+    """
+    before = jnp.where(factor >= 1, factor, 2 * power_of_two(jnp.sqrt(factor)))
+    return before, jnp.where(factor >= 1, 1, factor / before)

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from stablenn.nn._axes import axes_of
 from stablenn.nn._rounding import float_dtype, rounded_once
-from stablenn.nn._scaling import power_of_two
+from stablenn.nn._scaling import Scaled, halves, scaled
 from stablenn.nn._shares import Axis
+from stablenn.nn._sums import dot, total
 
 
 @functools.partial(jax.jit, static_argnames=("ord", "axis", "keepdims"))
@@ -49,65 +51,74 @@ def norm(x: ArrayLike, ord: int | float | str | None = None, axis: Axis = None, 
       5e+30 [0. 0.]
     """
     float_dtype("norm", x=x)
-    axes = _axes(axis, np.ndim(x))
+    axes = axes_of(axis, np.ndim(x), "norm")
+    if axis is not None and len(axes) > 2:
+        raise ValueError(f"norm: axis must be one axis of vectors or two axes of matrices, got {axis}")
     if ord is None or (ord == 2 and len(axes) == 1) or (ord == "fro" and len(axes) == 2):
-        return _euclidean(x, axes, keepdims)
+        return _reduced(x, axes, keepdims)
     return jnp.linalg.norm(x, ord, axis, keepdims)
 
 
-def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    if axis is None:
-        return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    for i in axes:
-        if not -ndim <= i < ndim:
-            raise ValueError(
-                f"norm: axis must lie between {-ndim} and {ndim - 1} for an array of shape with {ndim} axes, got {i}"
-            )
-    if len(axes) > 2:
-        raise ValueError(f"norm: axis must be one axis of vectors or two axes of matrices, got {axis}")
-    return tuple(i % ndim for i in axes)
-
-
 @rounded_once("x")
-def _euclidean(x, axes, keepdims):
-    out = _norm(x, axes)
+def _reduced(x, axes, keepdims):
+    out = euclidean(x, axes)
     return out if keepdims else jnp.squeeze(out, axes)
 
 
-def _scaled(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Entries times a power of two, the norm of these, and the power of two."""
-    scale = power_of_two(jnp.max(jnp.abs(x), axes, keepdims=True, initial=0))
-    scaled = x * (1 / scale)
-    return scaled, jnp.sqrt(jnp.sum(scaled * scaled, axes, keepdims=True)), scale
+def _sized(x: jax.Array, axes: tuple[int, ...]) -> tuple[Scaled, jax.Array]:
+    """Scaled entries, and the norm of these."""
+    entries = scaled(x, axes)
+    return entries, jnp.sqrt(total(entries.values * entries.values, axes))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _norm(x, axes):
+def euclidean(x, axes):
     """The Euclidean norm with the reduced axes kept."""
-    _, size, scale = _scaled(x, axes)
-    return size * scale
+    entries, size = _sized(x, axes)
+    return jnp.where(entries.infinite, size * jnp.inf, size * entries.scale)
 
 
-@_norm.defjvp
-def _norm_jvp(axes, primals, tangents):
+@euclidean.defjvp
+def _euclidean_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    return _norm(x, axes), jnp.sum(_direction(x, axes) * t, axes, keepdims=True)
+    return euclidean(x, axes), total(direction(x, axes) * t, axes)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _direction(x, axes):
+def direction(x, axes):
     """x / norm(x): zero for a zero, the axis of a single infinity, NaN for several, which have no limit."""
-    infinite = jnp.isinf(x)
-    several = jnp.sum(infinite, axes, keepdims=True) > 1
-    is_finite = jnp.sum(infinite, axes, keepdims=True) == 0
-    scaled, size, _ = _scaled(jnp.where(is_finite | jnp.isnan(x), x, jnp.where(infinite, jnp.sign(x), 0)), axes)
-    return jnp.where(several, jnp.nan, scaled / jnp.where(size == 0, 1, size))
+    entries, size = _sized(x, axes)
+    several = entries.infinite & (size > 1)
+    return entries.values / jnp.where(several, jnp.nan, jnp.where(size == 0, 1, size))
 
 
-@_direction.defjvp
+@direction.defjvp
 def _direction_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    direction, size = _direction(x, axes), _norm(x, axes)
-    across = t - direction * jnp.sum(direction * t, axes, keepdims=True)
-    return direction, jnp.where(size == 0, 0, across / jnp.where(size == 0, 1, size))
+    values, weights = _projection(x, axes)
+    before, after = halves(_inverse(x, axes))
+    t = t * before
+    return direction(x, axes), (t - values * total(weights * t, axes)) * after
+
+
+def _inverse(x, axes):
+    size = euclidean(x, axes)
+    return jnp.where(size == 0, 0, 1 / jnp.where(size == 0, 1, size))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _projection(x, axes):
+    """Scaled entries, and these over their squared norm: products are those of two entries of the direction."""
+    entries = scaled(x, axes)
+    square = dot(entries.values, entries.values, axes)
+    several = entries.infinite & (square > 1)
+    return entries.values, entries.values / jnp.where(several, jnp.nan, jnp.where(square == 0, 1, square))
+
+
+@_projection.defjvp
+def _projection_jvp(axes, primals, tangents):
+    (x,), (t,) = primals, tangents
+    values, weights = _projection(x, axes)
+    scale = scaled(x, axes).scale
+    t, relative = t * (1 / scale), _inverse(x, axes) * scale
+    return (values, weights), (t, t * relative * relative - weights * (2 * total(weights * t, axes)))

@@ -1,6 +1,7 @@
 """What is known of each function: the table that laws, benchmark, command line and report all read."""
 
 from stablenn.precision.spec.entropies import ENTROPIES
+from stablenn.precision.spec.directions import DIRECTIONS
 from stablenn.precision.spec.exponentials import EXPONENTIALS
 from stablenn.precision.spec.gates import GATES
 from stablenn.precision.spec.gaussian import GAUSSIAN
@@ -14,6 +15,7 @@ from stablenn.precision.spec.log_sums import LOG_SUMS
 from stablenn.precision.spec.logarithms import LOGARITHMS
 from stablenn.precision.spec.logistic import LOGISTIC
 from stablenn.precision.spec.losses import LOSSES
+from stablenn.precision.spec.normalisation import NORMALISATION
 from stablenn.precision.spec.norms import NORMS
 from stablenn.precision.spec.piecewise import PIECEWISE
 from stablenn.precision.spec.zeros import ZEROS
@@ -31,5 +33,7 @@ SPECS: tuple[Spec, ...] = (
     *NORMS,
     *ENTROPIES,
     *PIECEWISE,
+    *DIRECTIONS,
+    *NORMALISATION,
     *LOSSES,
 )

@@ -14,6 +14,11 @@ def several_infinities(x, *_):
     return np.sum(x == np.inf, -1) > 1
 
 
+def several_of_any_sign(x, *_):
+    """Rows of vectors with more than one infinite entry."""
+    return np.sum(np.isinf(x), -1) > 1
+
+
 def no_shares(*, values: Callable[[int], int] | None, gradients: Callable[[int], int]) -> Convention:
     """NaN for the rows; `values` and `gradients` count their outputs from the number of logits."""
 

@@ -7,14 +7,10 @@ import numpy as np
 
 from stablenn import nn
 from stablenn.precision.domain import Domain
+from stablenn.precision.spec.infinities import several_of_any_sign
 from stablenn.precision.spec.kinds import Convention, Spec
 from stablenn.precision.spec.moves import permuted, reflected, scaled
 from stablenn.precision.spec.properties import Bounded, Convex, Relation
-
-
-def _several_infinite(x):
-    return np.sum(np.isinf(x), -1) > 1
-
 
 NORMS: tuple[Spec, ...] = (
     Spec(
@@ -27,7 +23,7 @@ NORMS: tuple[Spec, ...] = (
         conventions=(
             Convention(
                 "several infinities give no direction",
-                applies=_several_infinite,
+                applies=several_of_any_sign,
                 gradient=lambda x: np.full(x.shape, np.nan),
             ),
         ),

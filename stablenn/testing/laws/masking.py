@@ -77,8 +77,8 @@ def _check(subject: Subject, example) -> Verdict:
     masked = (*inputs, np.broadcast_to(mask, (len(inputs[0]), size)))
     whole = Reference(quantity, subject.dtype, masked, positions, nothing, None)
     actual = whole.evaluate(_masked(spec.fn), subject.device)
-    outputs = size if spec.signature.endswith("(n)") else 1
-    included = mask if outputs == size else np.ones(1, bool)
+    outputs = spec.signature.rpartition("(")[2].rstrip(")")
+    included = mask if outputs == "n" else np.ones(int(outputs or 1), bool)
     if quantity == "value":
         counted, fill = included, subject.aspect.fill
     else:

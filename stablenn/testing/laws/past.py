@@ -109,6 +109,51 @@ FAILURES: Mapping[str, tuple[tuple, ...]] = {
         (1.2921819e-10, 9.741544e-36),
         (0.0, 0.0),
         (1.0, np.inf),
+    "nn.normalize": (
+        (_row(3e30, 4e30),),
+        (_row(3e-30, 4e-30),),
+        (_row(),),  # 0 / 0
+        (_row(2.4e34, rest=6e36),),  # products of two entries are flushed before they are divided by the norm
+        (_row(np.inf, 1.0),),
+    ),
+    "nn.cosine_similarity": (
+        (_row(3e30, 4e30), _row(4e-30, 3e-30)),  # NaN
+        (_row(), _HOT),
+        (_row(1.0, rest=1.0), _row(7.0, rest=-1.0)),  # orthogonal
+        (_row(rest=1e-38), _row(rest=1e8)),  # parallel: inf - inf in the gradient
+        (_row(1.0, 1e-20), _row(1e-20, 1.0)),  # nothing but small products
+    ),
+    "nn.mean_and_variance": (
+        (_row(rest=3e38),),  # the sum overflows
+        (_row(4097.0, 4098.0, rest=4099.0),),
+        (_row(np.inf, 1.0),),
+    ),
+    "nn.variance": (
+        (_row(1e8, rest=1e8 + 8),),
+        (_row(3e38, rest=-3e38),),  # deviations overflow where the gradient does not
+        (_row(1.7e19, rest=-1.7e19),),  # the sum of squares overflows where the variance does not
+        (_row(rest=0.1),),  # rounded means differ from equal numbers
+        (_row(np.inf, rest=np.inf),),
+    ),
+    "nn.standardize": (
+        (_row(1e8, rest=1e8 + 8),),  # -493 for -1
+        (_row(4097.0, 4098.0, rest=4099.0),),
+        (_row(rest=1e30),),  # NaN
+        (_row(3e38, rest=-3e38),),
+        (_row(1e-38, rest=-1e-38),),
+        (_row(np.inf, 1.0),),
+    ),
+    "nn.layer_norm": (
+        (_row(1e8, rest=1e8 + 8), _row(rest=1.0), _row()),
+        (_row(rest=1e30), _row(rest=2.0), _row(rest=1.0)),
+        (_row(3e38, rest=-3e38), _row(rest=1e-38), _row(rest=1e-38)),
+        (_row(1.0, rest=-1.0), _row(rest=1e25), _row(rest=-3.4e38)),
+    ),
+    "nn.rms_norm": (
+        (_row(1e20, 1e-20), _row(rest=1e25)),  # a ratio that vanishes, times a large factor
+        (_row(3e38, rest=-3e38), _row(rest=1.0)),
+        (_row(), _row(rest=1.0)),
+        (_row(5e-4, -0.0366), _row(rest=1.1754944e-38)),
     ),
     "losses.softmax_cross_entropy": (
         (_row(25.0), _HOT),  # 0, with a gradient of 0

@@ -75,7 +75,8 @@ def value_scale(subject: Subject, inputs) -> np.ndarray | None:
     """The Spec's scale of each row."""
     if subject.spec.value_scale is None:
         return None
-    return subject.spec.value_scale(*(c.astype(np.float64) for c in inputs))[:, None]
+    scale = subject.spec.value_scale(*(c.astype(np.float64) for c in inputs))
+    return scale.reshape(len(scale), -1)
 
 
 def _check_identity(subject: Subject, inputs) -> Verdict:

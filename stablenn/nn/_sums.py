@@ -1,0 +1,53 @@
+"""Sums with fewer roundings on the way: quarters of a row are added to each other before they are reduced."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Axes = tuple[int, ...]
+
+
+def total(x: jax.Array, axes: Axes) -> jax.Array:
+    """The sum over `axes`, which are kept: fused into one reduction, and a row of 8 passes 3 additions, not 7."""
+    longest = max(axes, key=lambda axis: x.shape[axis], default=0)
+    quarter = x.shape[longest] // 4 if axes else 0
+    if not quarter:
+        return jnp.sum(x, axes, keepdims=True)
+    parts = [jax.lax.slice_in_dim(x, i * quarter, (i + 1) * quarter, axis=longest) for i in range(4)]
+    folded = jnp.sum((parts[0] + parts[1]) + (parts[2] + parts[3]), axes, keepdims=True)
+    rest = jax.lax.slice_in_dim(x, 4 * quarter, x.shape[longest], axis=longest)
+    return folded + jnp.sum(rest, axes, keepdims=True) if rest.size else folded
+
+
+def dot(x: jax.Array, y: jax.Array, axes: Axes) -> jax.Array:
+    """The sum of products of numbers below 2, with what products and sum round away.
+
+    Products of leading halves are exact. Their parts on a coarse grid add up without any rounding, and what is left is
+    so small that its own roundings do not count.
+    """
+    info = jnp.finfo(x.dtype)
+    # small products count where large ones cancel or are missing: their halves stay above the smallest normal
+    lift = 2.0 ** (info.nmant + 4)
+    x, y = x * lift, y * lift
+    x_high, y_high = _leading_half(x), _leading_half(y)
+    low = x_high * (y - y_high) + (x - x_high) * y
+    high = x_high * y_high
+    length = 1
+    for axis in axes:
+        length *= x.shape[axis]
+    # Adding 1.5 * 2^k rounds to a grid. It is no literal, since XLA would take (x + c) - c for x.
+    rounder = jnp.where(jnp.isnan(high), jnp.nan, 6.0 * lift**2 * 2.0 ** max(length - 1, 1).bit_length()).astype(
+        x.dtype
+    )
+    coarse = (high + rounder) - rounder
+    return (total(coarse, axes) + total((high - coarse) + low, axes)) / lift**2
+
+
+def _leading_half(x: jax.Array) -> jax.Array:
+    """The leading half of the digits: products of two of them are exact."""
+    info = jnp.finfo(x.dtype)
+    bits = np.dtype(f"uint{info.bits}")
+    digits = bits.type(((1 << info.bits) - 1) ^ ((1 << (info.nmant + 2) // 2) - 1))
+    return jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(x, bits) & digits, x.dtype)
