@@ -14,7 +14,7 @@ import click
 from stablenn import floats
 from stablenn.precision.record import QUANTITIES, Record, Run
 from stablenn.precision.report import rows_of, spell_input, spell_ulp
-from stablenn.precision.spec import SPECS
+from stablenn.precision.spec import SPECS, Spec
 
 ROOT = Path(__file__).parents[1]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("cpu-x86_64-jax-*.jsonl"))
@@ -34,25 +34,38 @@ def worst(records: Iterable[Record]) -> dict[tuple[str, str, str], Record]:
     return found
 
 
-def paragraph(function: str, figures: dict[tuple[str, str, str], Record], versions: str) -> str:
-    """The accuracy of one function, as its docstring has it."""
+def _by_dtype(function: str, figures: dict[tuple[str, str, str], Record]) -> list[str]:
     parts = []
     for dtype in reversed(floats.NAMES):
         value, gradient = (spell_ulp(figures[function, quantity, dtype].accuracy) for quantity in QUANTITIES)
         parts.append(f"{dtype} {value} / {gradient}")
-    return (
-        f"      Max ULP, value / gradient: {', '.join(parts[:2])},\n"
-        f"      {', '.join(parts[2:])} (x86-64, jax {versions}).\n"
-    )
+    return parts
+
+
+def paragraph(
+    function: str, figures: dict[tuple[str, str, str], Record], versions: str, variants: Iterable[Spec] = ()
+) -> str:
+    """The accuracy of one function, and of the ways to call it that have figures, as its docstring has it."""
+    parts = _by_dtype(function, figures)
+    lines = [f"Max ULP, value / gradient: {', '.join(parts[:2])},"]
+    lines += [f"{', '.join(parts[2:])} (x86-64, jax {versions})."]
+    for spec in variants:
+        parts, how = _by_dtype(spec.name, figures), spec.variant.how
+        lines += [f"{how[0].upper()}{how[1:]}: {', '.join(parts[:2])},", f"{', '.join(parts[2:])}."]
+    return "".join(f"      {line}\n" for line in lines)
+
+
+def _variants(name: str) -> list[Spec]:
+    return [spec for spec in SPECS if spec.variant is not None and spec.variant.of == name]
 
 
 def with_accuracy(text: str, module: str, figures, versions: str) -> str:
     """Source code with the accuracy paragraphs of the Specs that live in `module`."""
     for spec in SPECS:
-        if spec.fn.__module__ == module:
+        if spec.variant is None and spec.fn.__module__ == module:
             start = text.index(f"def {spec.fn.__name__}(")
-            body = _PARAGRAPH.sub(lambda _, s=spec: paragraph(s.name, figures, versions), text[start:], count=1)
-            text = text[:start] + body
+            accuracy = paragraph(spec.name, figures, versions, _variants(spec.name))
+            text = text[:start] + _PARAGRAPH.sub(lambda _, new=accuracy: new, text[start:], count=1)
     return text
 
 
@@ -84,7 +97,7 @@ def rendered() -> dict[Path, str]:
     begin, end = (text.index(mark) for mark in _MARKS)
     shown = Run(runs[0].provenance, tuple(r for r in runs[0].records if r.accuracy.dtype in ("float32", "bfloat16")))
     files = {readme: f"{text[:begin]}{_MARKS[0]}\n{markdown_table(shown)}\n{text[end:]}"}
-    for module in sorted({spec.fn.__module__ for spec in SPECS}):
+    for module in sorted({spec.fn.__module__ for spec in SPECS if spec.variant is None}):
         path = ROOT / Path(*module.split(".")).with_suffix(".py")
         files[path] = with_accuracy(path.read_text(encoding="utf-8"), module, figures, versions)
     return files

@@ -6,7 +6,7 @@ import warnings
 import pytest
 from peers import PEERS
 
-from stablenn.precision.spec import SPECS, load
+from stablenn.precision.spec import SPECS
 from stablenn.testing.laws import LAWS, LawViolation
 from stablenn.testing.laws.running import Subject
 
@@ -28,7 +28,7 @@ def broken(spec):
 def test_a_peer_breaks_the_laws_that_its_defects_break_and_no_others(peer):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of optax are not ours
-        found = set(broken(dataclasses.replace(SPEC[peer.spec], fn=load(peer.path))))
+        found = set(broken(dataclasses.replace(SPEC[peer.spec], fn=SPEC[peer.spec].load(peer.path))))
     assert {about for _, about in found} == peer.defective
     assert peer.laws <= {law for law, _ in found}
 

@@ -15,7 +15,7 @@ import pytest
 import stablenn
 from benchmarks import render
 from stablenn.interpret import jaxprs
-from stablenn.precision.spec import SPECS, load
+from stablenn.precision.spec import SPECS
 from stablenn.precision.tolerances import find_tolerance
 from stablenn.testing import strategies
 
@@ -233,7 +233,15 @@ every_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 
 
 def test_every_public_function_of_the_kit_has_a_spec():
-    assert {name for name, _ in KIT} == {spec.name for spec in SPECS}
+    assert {name for name, _ in KIT} == {spec.name for spec in SPECS if spec.variant is None}
+
+
+def test_every_variant_is_one_of_a_function_with_a_spec():
+    by_name = {spec.name: spec for spec in SPECS}
+    for spec in SPECS:
+        if spec.variant is not None:
+            assert by_name[spec.variant.of].variant is None
+            assert spec.implementation == by_name[spec.variant.of].implementation
 
 
 def literals(jaxpr):
@@ -273,8 +281,12 @@ def test_a_rounded_literal_is_seen():
 
 @every_spec
 def test_specs_are_complete(spec):
-    assert load(spec.implementation) is spec.fn
-    assert all(callable(load(peer)) for peer in spec.peers)
+    called = spec.load(spec.implementation)
+    if spec.variant is None:
+        assert called is spec.fn
+    else:
+        assert (called.func, called.args, called.keywords) == (spec.fn.func, spec.fn.args, spec.fn.keywords)
+    assert all(callable(spec.load(peer)) for peer in spec.peers)
     for quantity in ("value", "gradient"):
         for dtype in ("bfloat16", "float16", "float32", "float64"):
             assert find_tolerance(spec.name, quantity, dtype, "any other", "any other") is not None
@@ -298,3 +310,16 @@ def test_signatures_are_those_of_the_functions(spec):
 
 def test_generated_figures_are_up_to_date():
     assert [path.name for path, text in render.rendered().items() if path.read_text(encoding="utf-8") != text] == []
+
+
+def test_a_variant_has_its_figures_in_the_docstring_of_its_function():
+    run = render.Run.read(render.RESULTS[0])
+    figures = render.worst(run.records)
+    plain, variant = (spec for spec in SPECS if spec.name in ("nn.logsumexp", "nn.logsumexp_with_factors"))
+    for (function, quantity, dtype), record in list(figures.items()):
+        if function == "nn.softmax":
+            figures[variant.name, quantity, dtype] = record
+    lines = render.paragraph(plain.name, figures, "0.10.2", [variant]).splitlines()
+    assert lines[2].startswith("      With factors `b`: float64 ") and lines[3].endswith(".")
+    softmax = render.paragraph("nn.softmax", figures, "0.10.2").splitlines()
+    assert lines[3].split("bfloat16")[1].strip(" .") == softmax[1].split("bfloat16")[1].split(" (")[0].strip()

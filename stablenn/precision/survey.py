@@ -18,7 +18,7 @@ from stablenn import floats
 from stablenn.precision.accuracy import Reference, draw_inputs
 from stablenn.precision.devices import flushes_subnormals, platform_name
 from stablenn.precision.record import QUANTITIES, Record
-from stablenn.precision.spec import Spec, load
+from stablenn.precision.spec import Spec
 from stablenn.precision.tolerances import find_tolerance
 
 # Outputs to evaluate exactly in all, at some 20 microseconds each: under a minute, whatever the number of Specs.
@@ -101,7 +101,7 @@ def survey(
         bound = None if tolerance is None else tolerance.max_ulp
         yield Record(spec.name, spec.implementation, reference.judge(spec.fn, device), bound)
         for peer in spec.peers:
-            yield Record(spec.name, peer, reference.judge(load(peer), device))
+            yield Record(spec.name, peer, reference.judge(spec.load(peer), device))
         advanced(1, 1)
 
 

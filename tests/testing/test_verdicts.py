@@ -48,6 +48,14 @@ def test_the_line_reproduces_a_gradient():
     assert found == pytest.approx(error.verdict.computed, rel=1e-6)
 
 
+def test_the_line_reproduces_a_variant_of_a_function():
+    spec = SPEC["nn.logsumexp_with_factors"]
+    error = violation("accuracy", spec.name, spec.load("jax.scipy.special:logsumexp"))
+    assert error.subject.aspect == "gradient"
+    shown = run(str(error).splitlines()[-1].strip())
+    assert f"{error.verdict.computed:.5g}"[:6] in shown
+
+
 def test_the_worst_is_that_furthest_beyond_what_is_allowed():
     verdicts = [Verdict(3, 1), Verdict(100, 50), GOOD, Verdict(4, 1)]
     assert worst(verdicts) == Verdict(4, 1)

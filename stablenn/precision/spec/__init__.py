@@ -3,6 +3,7 @@
 from stablenn.precision.spec.exponentials import EXPONENTIALS
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
+from stablenn.precision.spec.kinds import Variant as Variant
 from stablenn.precision.spec.kinds import load as load
 from stablenn.precision.spec.log_sums import LOG_SUMS
 from stablenn.precision.spec.logarithms import LOGARITHMS

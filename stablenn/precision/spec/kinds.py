@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 from collections.abc import Callable
 
@@ -30,12 +31,27 @@ class Convention:
 
 
 @dataclasses.dataclass(frozen=True)
+class Variant:
+    """One way to call a function that has another Spec for its plain call: ``logsumexp(a, b=b)``.
+
+    Attributes:
+      of: the name of that other Spec, which is that of the function.
+      how: the way in a few words, for the docstring: "with factors `b`".
+      call: calls a function (ours, or a peer) in this way; maps the function and the arguments of a row to its value.
+    """
+
+    of: str
+    how: str
+    call: Callable
+
+
+@dataclasses.dataclass(frozen=True)
 class Spec:
     """One function of the kit and everything needed to judge it.
 
     Attributes:
-      name: where it lives, without the package: "nn.softmax".
-      fn: the function.
+      name: where it lives, without the package: "nn.softmax"; of a variant, the name of its measurements.
+      fn: the function; of a variant, ``functools.partial(variant.call, function)``.
       definition: its textbook formula, free of rounded literals.
       signature: which axes of one row belong together, as for a NumPy gufunc.
       domain: the arguments of one row.
@@ -45,6 +61,7 @@ class Spec:
       properties: mathematical statements that laws hold the function to.
       value_scale, gradient_scale: the size of the largest term that the result is a difference of, where the
         result itself may cancel; None: the result itself.
+      variant: where one way to call a function is measured, which way of which function.
     """
 
     name: str
@@ -58,12 +75,18 @@ class Spec:
     properties: tuple[Property, ...] = ()
     value_scale: Callable[..., np.ndarray] | None = None
     gradient_scale: Callable[..., np.ndarray] | None = None
+    variant: Variant | None = None
 
     @property
     def implementation(self) -> str:
-        """The import string of `fn`."""
-        module, _, name = self.name.rpartition(".")
+        """The import string of the function."""
+        module, _, name = (self.variant.of if self.variant else self.name).rpartition(".")
         return f"stablenn.{module}:{name}"
+
+    def load(self, path: str) -> Callable:
+        """The function that an import string names, called as this Spec calls it."""
+        fn = load(path)
+        return functools.partial(self.variant.call, fn) if self.variant else fn
 
     def scale(self, quantity: str) -> Callable[..., np.ndarray] | None:
         return self.value_scale if quantity == "value" else self.gradient_scale

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 
 from stablenn import nn
 from stablenn.precision.domain import Domain
 from stablenn.precision.spec.infinities import no_shares
-from stablenn.precision.spec.kinds import Convention, Spec
+from stablenn.precision.spec.kinds import Convention, Spec, Variant
 from stablenn.precision.spec.moves import permuted, shifted, swapped
 from stablenn.precision.spec.properties import Bounded, Convex, Identity, Masked, Monotone, Relation
 from stablenn.precision.spec.rows import largest_of
+
+
+def with_factors(logsumexp, a, b, where=None):
+    """The logarithm of the absolute value of a sum with factors."""
+    return logsumexp(a, b=b, where=where, return_sign=True)[0]
+
 
 LOG_SUMS: tuple[Spec, ...] = (
     Spec(
@@ -61,6 +69,16 @@ LOG_SUMS: tuple[Spec, ...] = (
             Convex("logsumexp is convex"),
             Masked("a mask is a slice"),
         ),
+        value_scale=largest_of,
+    ),
+    Spec(
+        name="nn.logsumexp_with_factors",
+        fn=functools.partial(with_factors, nn.logsumexp),
+        variant=Variant("nn.logsumexp", "with factors `b`", with_factors),
+        definition=lambda a, b: jnp.log(jnp.abs(jnp.sum(b * jnp.exp(a)))),
+        signature="(n),(n)->()",
+        domain=Domain.parse("a: float[8] in [-100, 100]; b: float[8] in [0.5, 2]"),
+        peers=("jax.scipy.special:logsumexp",),
         value_scale=largest_of,
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -73,7 +74,7 @@ def spell_array(value: np.ndarray) -> str:
 
 def reproduction(fn, quantity: str, inputs: tuple[np.ndarray, ...]) -> str:
     """A line of code that computes once more what a verdict is about."""
-    name = getattr(fn, "__qualname__", repr(fn))
+    imported, name = _spell_function(fn)
     call = f"fn({', '.join(spell_array(v) for v in inputs)})"
     if quantity == "gradient":
         wanted = tuple(i for i, v in enumerate(inputs) if floats.is_float(np.asarray(v).dtype))
@@ -81,4 +82,14 @@ def reproduction(fn, quantity: str, inputs: tuple[np.ndarray, ...]) -> str:
     wide = any(np.asarray(v).dtype == np.float64 for v in inputs)
     x64 = "jax.config.update('jax_enable_x64', True); " if wide else ""
     imports = "import jax, jax.numpy as jnp, numpy as np; "
-    return f"{imports}{x64}from {fn.__module__} import {name} as fn; print({call})"
+    return f"{imports}{x64}{imported}; fn = {name}; print({call})"
+
+
+def _spell_function(fn) -> tuple[str, str]:
+    """Imports, and the name of a function; of a variant of one, the partial call."""
+    if not isinstance(fn, functools.partial):
+        name = getattr(fn, "__qualname__", repr(fn))
+        return f"from {fn.__module__} import {name.partition('.')[0]}", name
+    parts = [_spell_function(part) for part in (fn.func, *fn.args)]
+    imports = "; ".join(["import functools", *(imported for imported, _ in parts)])
+    return imports, f"functools.partial({', '.join(name for _, name in parts)})"
