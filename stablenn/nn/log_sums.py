@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._log1p import add_log1p
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._shares import Axis, Shifted, masked, scaled_softmax, shift, with_mask
+from stablenn.nn._shares import Axis, Shifted, added, masked, scaled_softmax, shift, with_mask
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._underflow import scale_of
 
@@ -80,8 +80,8 @@ def _logsumexp(a, b, where, axis):
     shifted = shift(a, axis, _used(b, where))
     if b is None:
         # XLA's CPU backend may lose the NaNs of a row in its maximum: they are still in the sum
-        empty = (shifted.maximum == -jnp.inf) & ~jnp.isnan(shifted.rest)
-        out = jnp.where(empty, -jnp.inf, add_log1p(shifted.maximum, shifted.rest))
+        empty = (shifted.maximum == -jnp.inf) & ~jnp.isnan(shifted.scaled_rest)
+        out = jnp.where(empty, -jnp.inf, added(shifted.maximum, shifted.log_total))
         return out, jnp.where(empty, 0, jnp.where(jnp.isnan(out), out, 1))
     total = jnp.sum(_terms(b, where, shifted, axis), axis, keepdims=True)
     out = shifted.maximum + (jnp.log(jnp.abs(total)) + _exponent(b, where, axis).astype(a.dtype) * _LOG_2)

@@ -47,4 +47,6 @@ def test_rounded_they_are_within_two_thirds_of_an_ulp(name, dtype):
     x = inputs(name, dtype)
     with jax.enable_x64(dtype == "float64"):
         actual = np.asarray(jax.jit(lambda x: fn(x).rounded)(x))
-    assert ulp_error(actual, exact(formula, wide=True, dtype=dtype, batched=True).truth(x)[0], flush=True).max() <= 0.67
+    assert (
+        ulp_error(actual, exact(formula, wide=True, dtype=dtype, batched=True).truth(x)[0], flush=True).max() <= 0.67
+    )
