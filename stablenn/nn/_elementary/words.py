@@ -58,7 +58,7 @@ def add(words: Words, x: jax.Array) -> Words:
 
 
 def product(a: jax.Array, b: jax.Array) -> Words:
-    """a * b up to 2^-35 (float32) of it; the first word is exact, but not the nearest."""
+    """a * b up to 2^-33 (float32) of it; the first word is exact, but not the nearest."""
     (a_high, a_low), (b_high, b_low) = halves(a), halves(b)
     return Words(a_high * b_high, a_high * b_low + a_low * b)
 
