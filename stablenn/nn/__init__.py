@@ -1,8 +1,11 @@
 """Stable primitives with the names and signatures of `jax.nn`, `jax.numpy` and `jax.scipy.special`."""
 
+from stablenn.nn.cumulative import logcumsumexp as logcumsumexp
 from stablenn.nn.exponentials import log_softmax as log_softmax
 from stablenn.nn.exponentials import softmax as softmax
-from stablenn.nn.log_sums import logaddexp as logaddexp
+from stablenn.nn.log_pairs import logaddexp as logaddexp
+from stablenn.nn.log_pairs import logsubexp as logsubexp
+from stablenn.nn.log_sums import logmeanexp as logmeanexp
 from stablenn.nn.log_sums import logsumexp as logsumexp
 from stablenn.nn.logarithms import clipped_log as clipped_log
 from stablenn.nn.logarithms import log1mexp as log1mexp

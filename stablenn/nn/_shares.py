@@ -56,13 +56,7 @@ def shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> Shifted:
     # The selection keeps XLA's CPU backend from writing the maximum out to the shape of x, too.
     finite = jnp.where(maximum == -jnp.inf, 0, maximum)
     is_max = included == finite
-    raw = included - finite
-    difference = jnp.where(is_max, 0, raw)
-    # TwoDiff (Knuth): included - maximum == difference + error, exactly
-    back = raw - included
-    error = (included - (raw - back)) - (finite + back)
-    error = jnp.where(jnp.isfinite(raw), error, 0)
-
+    difference, error = subtract(included, finite)
     exp = scaled_exp(difference, error)
     scaled_total = jnp.sum(exp, axis, keepdims=True)
     scaled_rest = jnp.sum(jnp.where(is_max, 0, exp), axis, keepdims=True)
@@ -70,6 +64,14 @@ def shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> Shifted:
     several = (maximum == jnp.inf) & (scaled_total > 1.5 * 2.0 ** scale_of(x.dtype).power)
     undefined = (maximum == -jnp.inf) | several
     return Shifted(maximum, difference, error, exp, scaled_total, scaled_rest, ties, undefined)
+
+
+def subtract(x: jax.Array, y: jax.Array) -> Words:
+    """x - y, exactly; 0 for equal infinities."""
+    difference = two_sum(x, -y)
+    return Words(
+        jnp.where(x == y, 0, difference.high), jnp.where(jnp.abs(difference.high) < jnp.inf, difference.low, 0)
+    )
 
 
 def log_shares(shifted: Shifted, where: jax.Array | None) -> jax.Array:

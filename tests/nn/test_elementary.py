@@ -23,7 +23,9 @@ def inputs(name, dtype):
     rng = np.random.default_rng(1)
     near_zero = rng.choice([-1, 1], 3000) * 10.0 ** rng.uniform(-12, 0, 3000)
     if name == "log":
-        return np.concatenate([2.0**near_zero[np.abs(near_zero) > 1e-6], 10.0 ** rng.uniform(-30, 30, 3000)]).astype(dtype)
+        return np.concatenate([2.0 ** near_zero[np.abs(near_zero) > 1e-6], 10.0 ** rng.uniform(-30, 30, 3000)]).astype(
+            dtype
+        )
     ends = (-60, 80) if name != "log1p" else (-0.999, 3)
     return np.concatenate([near_zero, rng.uniform(*ends, 3000)]).astype(dtype)
 
