@@ -1,5 +1,6 @@
 """Stable primitives with the names and signatures of `jax.nn`, `jax.numpy` and `jax.scipy.special`."""
 
+from stablenn.nn.attention import attention_weights as attention_weights
 from stablenn.nn.cumulative import logcumsumexp as logcumsumexp
 from stablenn.nn.exponentials import log_softmax as log_softmax
 from stablenn.nn.exponentials import softmax as softmax

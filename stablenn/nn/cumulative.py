@@ -94,7 +94,8 @@ def _weighted_means(x, t, axis, reverse):
     """The means of t over the prefixes, weighted by exp(x)."""
     top, sums, weighted = _sums(x, t, axis, reverse)
     inverse = divide(Words(jnp.ones_like(x), jnp.zeros_like(x)), Words(jnp.maximum(sums.high, 1), sums.low))
-    return weighted * jnp.where(jnp.isnan(top), jnp.nan, inverse)
+    undefined = jnp.isnan(top) | ((top == jnp.inf) & (sums.high > 1))
+    return weighted * jnp.where(undefined, jnp.nan, inverse)
 
 
 @_weighted_means.defjvp

@@ -70,7 +70,7 @@ def _share(x1, x2):
     exp = _exp_of_distance(x1, x2)
     part = Words(jnp.where(x1 < x2, exp.high, 1), jnp.where(x1 < x2, exp.low, 0))
     share = divide(part, one_plus(exp))
-    share = jnp.where(jnp.isnan(x1 + x2) | ((x1 == jnp.inf) & (x2 == jnp.inf)), jnp.nan, share)
+    share = jnp.where(jnp.isnan(x1) | jnp.isnan(x2) | ((x1 == jnp.inf) & (x2 == jnp.inf)), jnp.nan, share)
     return jnp.where((x1 == -jnp.inf) & (x2 == -jnp.inf), 0, share)
 
 
@@ -143,7 +143,8 @@ def _logsubexp_jvp(primals, tangents):
     return _logsubexp(x1, x2), _inverse(x1, x2) * t1 - _ratio(x1, x2) * t2
 
 
-def _undefined(x1, x2, value):
+def _where_defined(x1, x2, value):
+    value = jnp.where((x1 == -jnp.inf) & (x2 == -jnp.inf), 0, value)
     return jnp.where((x1 < x2) | ((x1 == jnp.inf) & (x2 == jnp.inf)), jnp.nan, value)
 
 
@@ -152,14 +153,14 @@ def _inverse(x1, x2):
     """1 / (1 - exp(x2 - x1))."""
     _, rest = _complement(x1, x2)
     one = Words(jnp.ones_like(x1), jnp.zeros_like(x1))
-    return _undefined(x1, x2, jnp.where(rest.high == 0, jnp.inf, divide(one, rest)))
+    return _where_defined(x1, x2, jnp.where(rest.high == 0, jnp.inf, divide(one, rest)))
 
 
 @jax.custom_jvp
 def _ratio(x1, x2):
     """exp(x2) / (exp(x1) - exp(x2))."""
     exp, rest = _complement(x1, x2)
-    return _undefined(x1, x2, jnp.where(rest.high == 0, jnp.inf, divide(exp, rest)))
+    return _where_defined(x1, x2, jnp.where(rest.high == 0, jnp.inf, divide(exp, rest)))
 
 
 def _by_distance(primals, tangents):

@@ -167,7 +167,13 @@ def _logmeanexp(x, where, axis):
     apart = log(jnp.where(sums.high > 0, sums.high, 1), sums.low)
     high, low = two_sum(apart.high, -n_log.high)
     out = Words(jnp.where(near, mean.high, high), jnp.where(near, mean.low, low + (apart.low - n_log.low)))
-    out = jnp.where(jnp.isnan(sums.high) | (count == 0), jnp.nan, added(shifted.maximum, out))
+    out = added(shifted.maximum, out)
+    # Tiny numbers have the mean itself; their differences divided by n would underflow.
+    large = 2.0 ** (2 * jnp.finfo(x.dtype).nmant)
+    tiny = jnp.maximum(jnp.abs(shifted.maximum), -lowest) < 1 / large
+    scaled = added(shifted.maximum * large, _ratio(sums.times_power(large), count)) * (1 / large)
+    out = jnp.where(tiny, scaled, out)
+    out = jnp.where(jnp.isnan(sums.high) | (count == 0), jnp.nan, out)
     return jnp.where((shifted.maximum == -jnp.inf) & (count > 0) & ~jnp.isnan(sums.high), -jnp.inf, out)
 
 

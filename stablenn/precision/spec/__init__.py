@@ -1,10 +1,13 @@
 """What is known of each function: the table that laws, benchmark, command line and report all read."""
 
+from stablenn.precision.spec.attention import ATTENTION
+from stablenn.precision.spec.cumulative import CUMULATIVE
 from stablenn.precision.spec.exponentials import EXPONENTIALS
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
 from stablenn.precision.spec.kinds import Variant as Variant
 from stablenn.precision.spec.kinds import load as load
+from stablenn.precision.spec.log_pairs import LOG_PAIRS
 from stablenn.precision.spec.log_sums import LOG_SUMS
 from stablenn.precision.spec.logarithms import LOGARITHMS
 from stablenn.precision.spec.logistic import LOGISTIC
@@ -17,7 +20,10 @@ SPECS: tuple[Spec, ...] = (
     *LOGARITHMS,
     *ZEROS,
     *LOG_SUMS,
+    *LOG_PAIRS,
+    *CUMULATIVE,
     *EXPONENTIALS,
+    *ATTENTION,
     *NORMS,
     *LOSSES,
 )
