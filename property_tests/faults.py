@@ -100,6 +100,19 @@ def straight_through(logits):
     return with_rule(nn.softplus, lambda x: jnp.clip(nn.sigmoid(x), 0.01, 0.99))(logits)
 
 
+def shifted_by_the_largest_logit(a, b, where=None):
+    """The largest logit may have the smallest factor."""
+    top = jnp.max(a, initial=-jnp.inf)
+    shifted = jnp.log(jnp.sum(b * jnp.exp(a - jnp.where(jnp.isfinite(top), top, 0)))) + top
+    return jnp.where(jnp.isfinite(top), shifted, top)
+
+
+def shifted_by_the_last_maximum(x):
+    """What comes before the largest entry underflows."""
+    top = jnp.max(x, initial=-jnp.inf)
+    return top + jnp.log(jnp.cumsum(jnp.exp(x - top)))
+
+
 FAULTS = (
     Fault(
         "log1p became log", "accuracy", "nn.log_sigmoid", lambda x: jnp.minimum(x, 0) - jnp.log(1 + jnp.exp(-abs(x)))
@@ -110,6 +123,13 @@ FAULTS = (
     Fault("NaN at one input", "accuracy", "nn.softplus", lambda x: nan_at(x, nn.softplus(x))),
     Fault("the branch begins too early", "accuracy", "nn.softplus", softplus_linear_from(9)),
     Fault("a square may overflow", "accuracy", "nn.norm", lambda x: jnp.sqrt(jnp.sum(x * x))),
+    Fault("the shift forgets the factors", "accuracy", "nn.logsumexp_with_factors", shifted_by_the_largest_logit),
+    Fault("a sum less the logarithm of n", "accuracy", "nn.logmeanexp", lambda x: nn.logsumexp(x) - jnp.log(x.size)),
+    Fault("one shift for all prefixes", "accuracy", "nn.logcumsumexp", shifted_by_the_last_maximum),
+    Fault("no expm1", "accuracy", "nn.logsubexp", lambda x1, x2: x1 + jnp.log(1 - jnp.exp(x2 - x1))),
+    Fault(
+        "the scale is forgotten", "accuracy", "nn.attention_weights", lambda q, k: nn.attention_weights(q, k, scale=1)
+    ),
     Fault("-inf counts as a number", "specials", "nn.logaddexp", lambda a, b: nn.logaddexp(a, b) + 0 * (a + b)),
     Fault("nan_to_num hides a NaN", "specials", "nn.sigmoid", lambda x: jnp.nan_to_num(nn.sigmoid(x))),
     Fault("the last block is not summed", "lengths", "nn.softmax", without_the_tail),

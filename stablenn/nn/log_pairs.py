@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import one_plus
+from stablenn.nn._elementary.exponential import log_2_parts, one_plus
 from stablenn.nn._elementary.logarithm import log, log1p
-from stablenn.nn._elementary.words import Words, divide, fast_two_sum
+from stablenn.nn._elementary.words import Words, divide, fast_two_sum, two_sum
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._shares import added, subtract
 from stablenn.nn._underflow import change_exp, exp_words, times_power
@@ -115,9 +117,17 @@ def logsubexp(x1: ArrayLike, x2: ArrayLike) -> jax.Array:
     return _logsubexp(*jnp.broadcast_arrays(x1, x2))
 
 
-def _complement(x1: jax.Array, x2: jax.Array) -> tuple[Words, Words]:
-    """exp(x2 - x1) and one minus it."""
-    distance = subtract(jnp.minimum(x1, x2), jnp.maximum(x1, x2))
+class _Complement(NamedTuple):
+    """exp(x2 - x1), and one minus it, times 2^power where the difference of tiny numbers would underflow."""
+
+    exp: Words
+    rest: Words
+    power: jax.Array
+
+
+def _complement(x1: jax.Array, x2: jax.Array) -> _Complement:
+    larger, smaller = jnp.maximum(x1, x2), jnp.minimum(x1, x2)
+    distance = subtract(smaller, larger)
     n, change = change_exp(*distance)
     exp = times_power(one_plus(change), n)
     rest = fast_two_sum(1, -exp.high)
@@ -125,15 +135,24 @@ def _complement(x1: jax.Array, x2: jax.Array) -> tuple[Words, Words]:
     near = n == 0  # the difference is known better than its exponential
     change = fast_two_sum(change.high, change.low)
     rest = Words(*(jnp.where(near, -a, b) for a, b in zip(change, rest, strict=True)))
-    return exp, Words(jnp.where(jnp.isnan(distance.high), jnp.nan, rest.high), rest.low)
+
+    info = jnp.finfo(x1.dtype)
+    power = info.nmant + 2
+    tiny = jnp.maximum(jnp.abs(x1), jnp.abs(x2)) < 2.0 ** (info.minexp + power)
+    high = jnp.where(tiny, larger * 2.0**power - smaller * 2.0**power, rest.high)
+    high = jnp.where(jnp.isnan(distance.high), jnp.nan, high)  # integer operations make a number of a NaN
+    return _Complement(exp, Words(high, jnp.where(tiny, 0, rest.low)), jnp.where(tiny, power, 0).astype(x1.dtype))
 
 
 @jax.custom_jvp
 def _logsubexp(x1, x2):
-    _, rest = _complement(x1, x2)
+    _, rest, power = _complement(x1, x2)
     positive = rest.high > 0
     logarithm = log(jnp.where(positive, rest.high, 1), jnp.where(positive, rest.low, 0))
-    out = jnp.where(positive, added(x1, logarithm), rest.high - jnp.inf)
+    high, middle, low = log_2_parts(x1.dtype)
+    shifted = two_sum(logarithm.high, -power * high)
+    shifted = Words(shifted.high, shifted.low + (logarithm.low - power * middle - power * low))
+    out = jnp.where(positive, added(x1, shifted), rest.high - jnp.inf)
     return jnp.where((x1 < x2) | ((x1 == jnp.inf) & (x2 == jnp.inf)), jnp.nan, out)
 
 
@@ -148,19 +167,24 @@ def _where_defined(x1, x2, value):
     return jnp.where((x1 < x2) | ((x1 == jnp.inf) & (x2 == jnp.inf)), jnp.nan, value)
 
 
+def _quotient(x1, x2, words: Words, complement: _Complement) -> jax.Array:
+    quotient = divide(words, complement.rest) * jnp.where(
+        complement.power > 0, 2.0 ** (jnp.finfo(x1.dtype).nmant + 2), 1
+    )
+    return _where_defined(x1, x2, jnp.where(complement.rest.high == 0, jnp.inf, quotient))
+
+
 @jax.custom_jvp
 def _inverse(x1, x2):
     """1 / (1 - exp(x2 - x1))."""
-    _, rest = _complement(x1, x2)
-    one = Words(jnp.ones_like(x1), jnp.zeros_like(x1))
-    return _where_defined(x1, x2, jnp.where(rest.high == 0, jnp.inf, divide(one, rest)))
+    return _quotient(x1, x2, Words(jnp.ones_like(x1), jnp.zeros_like(x1)), _complement(x1, x2))
 
 
 @jax.custom_jvp
 def _ratio(x1, x2):
     """exp(x2) / (exp(x1) - exp(x2))."""
-    exp, rest = _complement(x1, x2)
-    return _where_defined(x1, x2, jnp.where(rest.high == 0, jnp.inf, divide(exp, rest)))
+    complement = _complement(x1, x2)
+    return _quotient(x1, x2, complement.exp, complement)
 
 
 def _by_distance(primals, tangents):

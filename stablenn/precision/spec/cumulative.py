@@ -31,7 +31,7 @@ CUMULATIVE: tuple[Spec, ...] = (
         conventions=(
             Convention(
                 "a sum of nothing has no gradient",
-                applies=lambda x: x[:, 0] == -np.inf,
+                applies=lambda x: np.all(x[:, :1] == -np.inf, -1),
                 gradient=_zero_before_the_first_number,
             ),
             no_shares(values=None, gradients=lambda n: n * n),

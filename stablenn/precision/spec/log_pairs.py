@@ -60,6 +60,12 @@ LOG_PAIRS: tuple[Spec, ...] = (
                 gradient=lambda x1, x2: np.full((len(x1), 2), [np.inf, -np.inf]),
             ),
             Convention(
+                "the difference of two infinities has no limit",
+                applies=lambda x1, x2: (x1 == np.inf) & (x2 == np.inf),
+                value=lambda x1, x2: np.full(len(x1), np.nan),
+                gradient=lambda x1, x2: np.full((len(x1), 2), np.nan),
+            ),
+            Convention(
                 "a difference of nothing has no gradient",
                 applies=lambda x1, x2: (x1 == -np.inf) & (x2 == -np.inf),
                 value=lambda x1, x2: np.full(len(x1), -np.inf),
