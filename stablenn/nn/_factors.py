@@ -96,6 +96,9 @@ def shares_and_quotients(a, b, where, axis):
     quotients = exp / found.total.high
     quotients = quotients * _power_of_two((n - found.exponent) // 2, a.dtype)
     quotients = quotients * _power_of_two((n - found.exponent) - (n - found.exponent) // 2, a.dtype)
+    infinite = jnp.isinf(found.total.high)  # by an infinite factor, which takes everything
+    shares = jnp.where(infinite & jnp.isinf(b), 1, shares)
+    quotients = jnp.where(infinite, 0, quotients)
     return tuple(masked(jnp.where(empty, 0, part), where) for part in (shares, quotients))
 
 
