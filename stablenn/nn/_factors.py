@@ -99,7 +99,9 @@ def shares_and_quotients(a, b, where, axis):
     infinite = jnp.isinf(found.total.high)  # by an infinite factor, which takes everything
     shares = jnp.where(infinite & jnp.isinf(b), 1, shares)
     quotients = jnp.where(infinite, 0, quotients)
-    return tuple(masked(jnp.where(empty, 0, part), where) for part in (shares, quotients))
+    several = jnp.sum((a == jnp.inf) & (found.terms.high != 0), axis, keepdims=True) > 1  # they have no limit
+    kept = (jnp.where(empty, 0, jnp.where(several, jnp.nan, part)) for part in (shares, quotients))
+    return tuple(masked(part, where) for part in kept)
 
 
 @shares_and_quotients.defjvp

@@ -20,4 +20,7 @@ def total(terms: Words, axis) -> Words:
     scale = 2.0 ** max(bits - 1 - math.ceil(math.log2(max(size, 1))), 0)
     upper = jax.lax.round(terms.high * scale, jax.lax.RoundingMethod.TO_NEAREST_EVEN) * (1 / scale)
     lower = (terms.high - upper) + terms.low
+    # The selections keep XLA's CPU backend from moving parts of this arithmetic into its reductions, at their cost.
+    zero = terms.high == 0
+    upper, lower = jnp.where(zero, 0, upper), jnp.where(zero, terms.low, lower)
     return two_sum(*(jnp.sum(part, axis, keepdims=True) for part in (upper, lower)))

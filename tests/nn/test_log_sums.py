@@ -98,7 +98,7 @@ def test_differences_near_equality():
         x2 = x1.copy()
         for _ in range(steps):
             x2 = np.nextafter(x2, np.float32(-inf))
-        definition = lambda x1, x2: jnp.log(jnp.exp(x1) - jnp.exp(x2))  # noqa: E731
+        definition = lambda x1, x2: jnp.log(jnp.exp(x1) - jnp.exp(x2))
         value, slopes = exact(jax.value_and_grad(definition, (0, 1)), wide=True, dtype="float64", batched=True)(x1, x2)
         found, by = jax.vmap(jax.value_and_grad(nn.logsubexp, (0, 1)))(x1, x2)
         assert (np.abs(found - value) <= ulp(np.maximum(np.abs(value), np.abs(x1)), "float32")).all()

@@ -69,6 +69,7 @@ LOG_SUMS: tuple[Spec, ...] = (
                 applies=lambda a, b: np.all(a == -np.inf, -1),
                 gradient=lambda a, b: np.zeros((len(a), 2 * a.shape[-1])),
             ),
+            no_shares(values=None, gradients=lambda n: 2 * n),
         ),
         properties=(
             Relation("logsumexp(a + c, b) = logsumexp(a, b) + c", shifted(0), lambda out, c, a, b: out + c),
