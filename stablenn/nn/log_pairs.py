@@ -141,7 +141,7 @@ def _complement(x1: jax.Array, x2: jax.Array) -> _Complement:
     tiny = jnp.maximum(jnp.abs(x1), jnp.abs(x2)) < 2.0 ** (info.minexp + power)
     high = jnp.where(tiny, larger * 2.0**power - smaller * 2.0**power, rest.high)
     high = jnp.where(jnp.isnan(distance.high), jnp.nan, high)  # integer operations make a number of a NaN
-    return _Complement(exp, Words(high, jnp.where(tiny, 0, rest.low)), jnp.where(tiny, power, 0).astype(x1.dtype))
+    return _Complement(exp, Words(high, jnp.where(tiny, 0, rest.low)), jnp.where(tiny, 1.0 * power, 0.0))
 
 
 @jax.custom_jvp

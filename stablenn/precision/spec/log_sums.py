@@ -91,7 +91,6 @@ LOG_SUMS: tuple[Spec, ...] = (
             Relation("logmeanexp does not depend on the order", permuted(0)),
             Bounded("min(x) <= logmeanexp(x) <= max(x)", lower=jnp.min, upper=jnp.max),
             Monotone("logmeanexp rises in every entry"),
-            Convex("logmeanexp is convex"),
             Masked("a mask is a slice"),
         ),
         value_scale=largest_of,

@@ -49,9 +49,8 @@ FAILURES: Mapping[str, tuple[tuple, ...]] = {
         (_row(65504.0, rest=65504.0),),
     ),
     "nn.logsumexp_with_factors": (
-        (_row(0.0, -90.0, rest=-np.inf), _row(1e-20, 1e30, rest=1.0)),  # -inf: the largest logit has a tiny factor
-        (_row(1e8, 1e8, rest=-np.inf), _row(1.0, 2.0, rest=1.0)),
-        (_row(0.0, -200.0, rest=-np.inf), _row(1e-37, 1e38, rest=1.0)),
+        (_row(0.0, -11.0, rest=-np.inf), _row(1e-4, 6e4, rest=1.0)),  # the largest logit has a tiny factor
+        (_row(85.4), _row(2.0, rest=1.0)),
     ),
     "nn.logmeanexp": (
         (_row(3e-5, -1e-5, rest=1e-5),),  # the logarithms of sum and number cancel
