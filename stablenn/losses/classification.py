@@ -265,4 +265,4 @@ def _excess(x, y):
 @_excess.defjvp
 def _excess_jvp(primals, tangents):
     (x, y), (x_t, y_t) = primals, tangents
-    return _excess(x, y), sigmoid_slope(x) * x_t - y_t
+    return _excess(x, y), sigmoid_slope(jnp.ones_like(x), x) * x_t - y_t

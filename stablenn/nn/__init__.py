@@ -7,6 +7,14 @@ from stablenn.nn.exponentials import softmax as softmax
 from stablenn.nn.log_pairs import logaddexp as logaddexp
 from stablenn.nn.log_pairs import logsubexp as logsubexp
 from stablenn.nn.log_sums import logmeanexp as logmeanexp
+from stablenn.nn.gates import glu as glu
+from stablenn.nn.gates import mish as mish
+from stablenn.nn.gates import silu as silu
+from stablenn.nn.gates import swish as swish
+from stablenn.nn.hyperbolic import log_cosh as log_cosh
+from stablenn.nn.hyperbolic import softcap as softcap
+from stablenn.nn.hyperbolic import tanh as tanh
+from stablenn.nn.log_sums import logaddexp as logaddexp
 from stablenn.nn.log_sums import logsumexp as logsumexp
 from stablenn.nn.logarithms import clipped_log as clipped_log
 from stablenn.nn.logarithms import log1mexp as log1mexp
@@ -16,6 +24,7 @@ from stablenn.nn.logistic import log_sigmoid as log_sigmoid
 from stablenn.nn.logistic import logit as logit
 from stablenn.nn.logistic import sigmoid as sigmoid
 from stablenn.nn.logistic import softplus as softplus
+from stablenn.nn.logistic import softplus_inverse as softplus_inverse
 from stablenn.nn.norms import norm as norm
 from stablenn.nn.zeros import safe_divide as safe_divide
 from stablenn.nn.zeros import safe_sqrt as safe_sqrt

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core.primitives import convert_element_type_p
 
 
 def float_dtype(name: str, **arrays):
@@ -34,6 +35,11 @@ def converted(value, dtype) -> jax.Array:
     return value if value.dtype == dtype else value.astype(dtype)
 
 
+def _weakened(value: jax.Array) -> jax.Array:
+    """`value` with the weak type that it lost where it was made of bit patterns."""
+    return convert_element_type_p.bind(value, new_dtype=value.dtype, weak_type=True, sharding=None)
+
+
 def rounded_once(*names: str) -> Callable[[Callable], Callable]:
     """Promote the arguments `names` to one float dtype, at least float32, and round the results to theirs.
 
@@ -51,7 +57,9 @@ def rounded_once(*names: str) -> Callable[[Callable], Callable]:
             dtype = float_dtype(fn.__name__.lstrip("_"), **given)
             wide = at_least_float32(dtype)
             bound.arguments.update({name: converted(value, wide) for name, value in given.items()})
-            return jax.tree.map(lambda out: converted(out, dtype), fn(*bound.args, **bound.kwargs))
+            is_weak = all(jax.typeof(value).weak_type for value in given.values())
+            out = jax.tree.map(lambda out: converted(out, dtype), fn(*bound.args, **bound.kwargs))
+            return jax.tree.map(_weakened, out) if is_weak else out
 
         return wrapper
 

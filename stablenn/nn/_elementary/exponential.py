@@ -1,7 +1,7 @@
 r"""exp and expm1 in two words.
 
-With :math:`x = n \log 2 + r`, |r| at most half of log 2, exp(x) is :math:`2^n (1 + r + r^2/2 + r^3 q(r))`, where q is
-a Taylor series. Only the last term is rounded before the end, and it is below 1/120.
+With :math:`x = n \log 2 + r`, |r| at most half of log 2, exp(x) is :math:`2^n (1 + r + r^2 q(r))`, where q is a Taylor
+series. What is rounded before the end, r and the last term, is a third and a fifteenth of the result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from stablenn.nn._elementary.words import Words, fast_two_sum, power_of_two, square, two_sum
+from stablenn.nn._elementary.words import (
+    Words,
+    fast_two_sum,
+    ldexp,
+    select,
+    without_derivative,
+)
 
 LOG_2 = Fraction("0.693147180559945309417232121458176568075500134360255254120680")
 
@@ -29,49 +35,54 @@ def log_2_parts(dtype) -> tuple[float, float, float]:
 class Reduced(NamedTuple):
     """exp(x) = 2^exponent * (1 + change)."""
 
-    exponent: jax.Array
+    exponent: jax.Array  # an integer, as a float
     change: Words
 
+    @property
+    def mantissa(self) -> Words:
+        """1 + change, between the roots of one half and of two."""
+        return one_plus(self.change)
 
-def reduced_exp(x: jax.Array, low: jax.Array | float = 0.0) -> Reduced:
-    """exp(x + low) for finite x; the exponent is clipped where the result has long left the range."""
-    info = jnp.finfo(x.dtype)
-    limit = 2.0 * info.maxexp * math.log(2)
-    x = jnp.clip(x, -limit, limit)
-    high, middle, low_part = log_2_parts(x.dtype)
+
+def reach(dtype) -> tuple[float, float]:
+    """The arguments of exp: below, it vanishes in any product; above, its exponent would be too large."""
+    info = jnp.finfo(dtype)
+    return 2 * int(info.minexp) * math.log(2), (int(info.maxexp) - 0.6) * math.log(2)
+
+
+def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
+    """exp(x + low) for x up to 88 (float64: 709), where `low` is a few ulps of x."""
+    lowest, highest = reach(x.dtype)
+    x = jnp.minimum(jnp.maximum(without_derivative(x), lowest), highest)
     n = jax.lax.round(x * (1 / math.log(2)), jax.lax.RoundingMethod.TO_NEAREST_EVEN)
-    r, error = two_sum(x - n * high, -n * middle)
-    error = error + (low - n * low_part)
+    high, middle, rest = log_2_parts(x.dtype)
+    r = ((x - n * high) - n * middle) - n * rest
     last = 14 if jnp.finfo(x.dtype).bits == 64 else 8
     series = jnp.full_like(r, 1 / math.factorial(last))
-    for k in range(last - 1, 2, -1):
+    for k in range(last - 1, 1, -1):
         series = series * r + 1 / math.factorial(k)
-    half_square = square(r).times_power(0.5)
-    change = fast_two_sum(r, half_square.high)
-    rest = half_square.low + r * r * r * series
-    return Reduced(n.astype(jnp.int32), Words(change.high, (change.low + rest) + (error + error * r)))
+    change = fast_two_sum(r, r * r * series)
+    return Reduced(n, change if low is None else Words(change.high, change.low + (low + low * change.high)))
 
 
-def exp(x: jax.Array, low: jax.Array | float = 0.0) -> Words:
-    """exp(x + low), where `low` is a few ulps of x."""
+def exp(x: jax.Array, low: jax.Array | None = None) -> Words:
+    """exp(x + low) for x up to 88 (float64: 709), where `low` is a few ulps of x."""
+    reduced = reduced_exp(x, low)
+    high, low = reduced.mantissa
+    return Words(ldexp(high, reduced.exponent), ldexp(low, reduced.exponent))
+
+
+def expm1(x: jax.Array, low: jax.Array | None = None) -> Words:
+    """exp(x + low) - 1 for x up to 88 (float64: 709), where `low` is a few ulps of x."""
     n, change = reduced_exp(x, low)
-    mantissa = one_plus(change)
-    half = n >> 1
-    first, second = power_of_two(half, x.dtype), power_of_two(n - half, x.dtype)
-    return Words(mantissa.high * first * second, mantissa.low * first * second)
-
-
-def expm1(x: jax.Array) -> Words:
-    """exp(x) - 1 for x up to where exp(x) overflows."""
-    n, (high, low) = reduced_exp(x)
-    power = power_of_two(jnp.maximum(n, jnp.finfo(x.dtype).minexp), x.dtype)
+    power = ldexp(jnp.ones_like(x), n)
     below = fast_two_sum(jnp.maximum(power, 1), -jnp.minimum(power, 1))
-    whole = jnp.where(power < 1, -below.high, below.high), jnp.where(power < 1, -below.low, below.low)
-    total = fast_two_sum(whole[0], high * power)
-    return fast_two_sum(total.high, total.low + (whole[1] + low * power))
+    whole = select(power < 1, -below, below)
+    total = fast_two_sum(whole.high, change.high * power)
+    return fast_two_sum(total.high, total.low + (whole.low + change.low * power))
 
 
 def one_plus(words: Words) -> Words:
-    """1 + a number below one."""
+    """1 + a number between -1/2 and 1."""
     total = fast_two_sum(1, words.high)
     return fast_two_sum(total.high, total.low + words.low)

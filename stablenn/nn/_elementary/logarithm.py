@@ -1,11 +1,10 @@
 r"""log in two words.
 
-With :math:`x = 2^k (1 + f)`, where 1 + f lies within a factor of the root of two around one, and
-:math:`s = f / (2 + f)`,
+With :math:`x = 2^k (1 + f)`, where 1 + f lies within a factor of the root of two around one,
 
-.. math:: \log x = k \log 2 + f - f^2/2 + s (f^2/2 + 2 s^2/3 + 2 s^4/5 + \dots),
+.. math:: \log x = k \log 2 + f - f^2/2 + f^3 p(f),
 
-of which only the last term, at most a fiftieth, is rounded before the end.
+with a polynomial p. The last two terms are rounded before the end, and at most a fifth of the result.
 """
 
 from __future__ import annotations
@@ -15,31 +14,52 @@ import jax.numpy as jnp
 import numpy as np
 
 from stablenn.nn._elementary.exponential import log_2_parts
-from stablenn.nn._elementary.words import Words, fast_two_sum, power_of_two, square, two_sum
+from stablenn.nn._elementary.words import Words, fast_two_sum, power_of_two, two_sum, without_derivative
+
+# Chebyshev's approximation of (log(1 + f) - f + f^2/2) / f^3, from the constant term on: up to 2^-26 and 2^-54 of it.
+_FLOAT32 = (
+    0.33333333281199244, -0.24999990275042185, 0.20000010039684972,
+    -0.16668001523071928, 0.14286524547786642, -0.12450743320911726,
+    0.1103778335905502, -0.10646191638199634, 0.10530864738938345, -0.062015001190183343,
+)  # fmt: skip
+_FLOAT64 = (
+    0.33333333333333334,
+    -0.25000000000000038,
+    0.19999999999999459,
+    -0.16666666666643224,
+    0.14285714285850773,
+    -0.12500000004323592,
+    0.11111111099840468,
+    -0.099999996347807163,
+    0.090909093716499852,
+    -0.083333500329535873,
+    0.076923158900287483,
+    -0.07142415039547202,
+    0.066660153564322704,
+    -0.062567819457417654,
+    0.058985283682262261,
+    -0.055007045724057429,
+    0.050654096664845703,
+    -0.051385304688066287,
+    0.059187907228572227,
+    -0.053961619312197896,
+    0.023264220927877087,
+)
 
 
 def log(x: jax.Array, low: jax.Array | float = 0.0) -> Words:
     """log(x + low) for normal positive x, where `low` is a few ulps of x at most, or anything small beside x = 1."""
-    k, mantissa = _split(x)
-    inverse = power_of_two(-jnp.clip(k, jnp.finfo(x.dtype).minexp, -jnp.finfo(x.dtype).minexp), x.dtype)
-    f, error = two_sum(mantissa - 1, low * inverse)
-    return _assembled(k.astype(x.dtype), f, error)
-
-
-def _assembled(k: jax.Array, f: jax.Array, error: jax.Array) -> Words:
-    half_square = square(f).times_power(0.5)
-    s = f / (2 + f)
-    z = s * s
-    count = 10 if jnp.finfo(f.dtype).bits == 64 else 5
-    series = jnp.full_like(f, 2 / (2 * count + 1))
-    for i in range(count - 1, 0, -1):
-        series = series * z + 2 / (2 * i + 1)
-    rest = s * (half_square.rounded + z * series)
-    high, middle, low_part = log_2_parts(f.dtype)
-    whole = fast_two_sum(k * high, f)
-    total = two_sum(whole.high, -half_square.high)
-    low = rest + (k * middle + k * low_part + (error - error * f)) - half_square.low
-    return fast_two_sum(total.high, (whole.low + total.low) + low)
+    k, mantissa = _split(without_derivative(x))
+    least = float(jnp.finfo(x.dtype).minexp)
+    f, error = two_sum(mantissa - 1, low * power_of_two(-jnp.clip(k, least, -least), x.dtype))
+    first, *others = reversed(_FLOAT64 if jnp.finfo(f.dtype).bits == 64 else _FLOAT32)
+    polynomial = jnp.full_like(f, first)
+    for coefficient in others:
+        polynomial = polynomial * f + coefficient
+    high, middle, last = log_2_parts(f.dtype)
+    total = fast_two_sum(k * high, f)
+    rest = f * f * (f * polynomial - 0.5) + ((k * middle + k * last) + (error - error * f))
+    return fast_two_sum(total.high, total.low + rest)
 
 
 def log1p(x: Words) -> Words:
@@ -49,11 +69,17 @@ def log1p(x: Words) -> Words:
     return log(total.high, total.low + x.low)
 
 
+def with_limits(x: jax.Array, log: jax.Array) -> jax.Array:
+    """The logarithm of x where x is positive; its limits at 0 and infinity, and NaN elsewhere."""
+    log = jnp.where(x == jnp.inf, jnp.inf, log)
+    return jnp.where(x > 0, log, jnp.where(x == 0, -jnp.inf, jnp.nan))
+
+
 def _split(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The exponent k and x / 2^k, which lies between the root of one half and the root of two."""
+    """The exponent k, as a float, and x / 2^k, which lies between the root of one half and the root of two."""
     info = jnp.finfo(x.dtype)
     bits = np.dtype(f"int{info.bits}")
     pattern = jax.lax.bitcast_convert_type(x, bits)
     root = np.sqrt(np.array(0.5, x.dtype)).view(bits)
     k = (pattern - root) >> bits.type(info.nmant)
-    return k, jax.lax.bitcast_convert_type(pattern - (k << bits.type(info.nmant)), x.dtype)
+    return k.astype(x.dtype), jax.lax.bitcast_convert_type(pattern - (k << bits.type(info.nmant)), x.dtype)

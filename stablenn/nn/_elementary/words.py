@@ -33,6 +33,11 @@ class Words(NamedTuple):
     def __neg__(self) -> Words:
         return Words(-self.high, -self.low)
 
+    @property
+    def normalised(self) -> Words:
+        """The same number with the nearest float as its first word."""
+        return fast_two_sum(self.high, self.low)
+
     def times_power(self, power: jax.Array | float) -> Words:
         """The number times a power of two."""
         return Words(self.high * power, self.low * power)
@@ -51,10 +56,16 @@ def two_sum(a: jax.Array, b: jax.Array) -> Words:
     return Words(total, (a - (total - back)) + (b - back))
 
 
-def add(words: Words, x: jax.Array) -> Words:
-    """The number plus x."""
-    total = two_sum(words.high, x)
-    return fast_two_sum(total.high, total.low + words.low)
+def add(a: Words, b: Words) -> Words:
+    """The sum of two numbers."""
+    total = two_sum(a.high, b.high)
+    return fast_two_sum(total.high, total.low + (a.low + b.low))
+
+
+def multiply(a: Words, b: Words) -> Words:
+    """The product of two numbers."""
+    exact = product(a.high, b.high)
+    return fast_two_sum(exact.high, exact.low + (a.high * b.low + a.low * b.high))
 
 
 def product(a: jax.Array, b: jax.Array) -> Words:
@@ -79,14 +90,55 @@ def halves(a: jax.Array) -> Words:
 
 
 def divide(a: Words, b: Words) -> jax.Array:
-    """The quotient, rounded: within about one ulp."""
-    quotient = a.high / b.high
-    return quotient + (a.low - quotient * b.low) / b.high
+    """The quotient of normalised numbers, rounded: within about one ulp."""
+    # The correction does not use the quotient: XLA keeps what is divided and used twice in memory.
+    return a.high / b.high + (a.low * b.high - a.high * b.low) / (b.high * b.high)
+
+
+def quotient(x: jax.Array, y: jax.Array) -> Words:
+    """x / y in two words, for positive y."""
+    # a power of two keeps what remains of the division in range
+    factor = jnp.where(y < 2.0 ** (jnp.finfo(y.dtype).minexp // 2), 2.0 ** (-jnp.finfo(y.dtype).minexp // 2), 1)
+    x, y = x * factor, y * factor
+    ratio = x / y
+    nearest = product(ratio, y)
+    rest = ((x - nearest.high) - nearest.low) / y
+    return Words(ratio, jnp.where(jnp.abs(ratio) < 2.0**16, rest, 0))
+
+
+def select(condition: jax.Array, a: Words, b: Words) -> Words:
+    return Words(jnp.where(condition, a.high, b.high), jnp.where(condition, a.low, b.low))
 
 
 def power_of_two(exponent: jax.Array, dtype) -> jax.Array:
-    """2^exponent for integers in the range of normal numbers."""
+    """2^exponent for integers, given as floats, in the range of normal numbers."""
     info = jnp.finfo(dtype)
     bits = np.dtype(f"int{info.bits}")
-    shifted = (exponent.astype(bits) + bits.type(info.maxexp - 1)) << bits.type(info.nmant)
-    return jax.lax.bitcast_convert_type(shifted, dtype)
+    # added to 2^digits, an integer is the last part of the pattern
+    pattern = jax.lax.bitcast_convert_type(exponent + (2.0**info.nmant + (info.maxexp - 1)), bits)
+    return jax.lax.bitcast_convert_type(pattern << bits.type(info.nmant), dtype)
+
+
+def ldexp(x: jax.Array, exponent: jax.Array) -> jax.Array:
+    """x * 2^exponent for exponents from twice the least to the largest, in two steps: both factors are in range."""
+    first = jnp.maximum(exponent, float(jnp.finfo(x.dtype).minexp))
+    return x * power_of_two(first, x.dtype) * power_of_two(exponent - first, x.dtype)
+
+
+@jax.custom_jvp
+def without_derivative(x: jax.Array) -> jax.Array:
+    """x, which must not be differentiated: through bit patterns a derivative would silently be zero."""
+    return x
+
+
+@without_derivative.defjvp
+def _without_derivative_jvp(primals, tangents):
+    raise NotImplementedError("elementary functions have no derivatives: give one to what is made of them")
+
+
+def apart(x: jax.Array, result: jax.Array) -> jax.Array:
+    """The result of a long elementwise computation on x, kept apart from reductions that follow.
+
+    XLA's CPU backend pulls sums and products into a reduction, one number at a time; a selection it leaves outside.
+    """
+    return jnp.where(x == x, result, x)

@@ -3,6 +3,8 @@
 from stablenn.precision.spec.attention import ATTENTION
 from stablenn.precision.spec.cumulative import CUMULATIVE
 from stablenn.precision.spec.exponentials import EXPONENTIALS
+from stablenn.precision.spec.gates import GATES
+from stablenn.precision.spec.hyperbolic import HYPERBOLIC
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
 from stablenn.precision.spec.kinds import Variant as Variant
@@ -17,6 +19,8 @@ from stablenn.precision.spec.zeros import ZEROS
 
 SPECS: tuple[Spec, ...] = (
     *LOGISTIC,
+    *HYPERBOLIC,
+    *GATES,
     *LOGARITHMS,
     *ZEROS,
     *LOG_SUMS,

@@ -62,6 +62,30 @@ LOGISTIC: tuple[Spec, ...] = (
         ),
     ),
     Spec(
+        name="nn.softplus_inverse",
+        fn=nn.softplus_inverse,
+        definition=lambda x: jnp.log(jnp.exp(x) - 1),
+        signature="()->()",
+        domain=Domain.parse("x: float"),
+        conventions=(
+            Convention(
+                "where the logarithm is NaN, so is its derivative",
+                applies=lambda x: x < 0,
+                gradient=lambda x: x * np.nan,
+            ),
+            Convention(
+                "zero is approached from above, whatever its sign",
+                applies=lambda x: x == 0,
+                gradient=lambda x: np.full(x.shape, np.inf),
+            ),
+        ),
+        properties=(
+            Bounded("softplus_inverse(x) <= x", upper=lambda x: x),
+            Monotone("softplus_inverse rises"),
+            Convex("softplus_inverse is concave", sign=-1),
+        ),
+    ),
+    Spec(
         name="nn.logit",
         fn=nn.logit,
         definition=lambda x: jnp.log(x) - jnp.log(1 - x),
