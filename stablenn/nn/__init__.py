@@ -4,9 +4,6 @@ from stablenn.nn.attention import attention_weights as attention_weights
 from stablenn.nn.cumulative import logcumsumexp as logcumsumexp
 from stablenn.nn.exponentials import log_softmax as log_softmax
 from stablenn.nn.exponentials import softmax as softmax
-from stablenn.nn.log_pairs import logaddexp as logaddexp
-from stablenn.nn.log_pairs import logsubexp as logsubexp
-from stablenn.nn.log_sums import logmeanexp as logmeanexp
 from stablenn.nn.gates import glu as glu
 from stablenn.nn.gates import mish as mish
 from stablenn.nn.gates import silu as silu
@@ -14,7 +11,9 @@ from stablenn.nn.gates import swish as swish
 from stablenn.nn.hyperbolic import log_cosh as log_cosh
 from stablenn.nn.hyperbolic import softcap as softcap
 from stablenn.nn.hyperbolic import tanh as tanh
-from stablenn.nn.log_sums import logaddexp as logaddexp
+from stablenn.nn.log_pairs import logaddexp as logaddexp
+from stablenn.nn.log_pairs import logsubexp as logsubexp
+from stablenn.nn.log_sums import logmeanexp as logmeanexp
 from stablenn.nn.log_sums import logsumexp as logsumexp
 from stablenn.nn.logarithms import clipped_log as clipped_log
 from stablenn.nn.logarithms import log1mexp as log1mexp
