@@ -163,6 +163,19 @@ def plain_cosine(a, b):
     return jnp.sum(nn.normalize(a) * nn.normalize(b))
 
 
+def shifted_by_the_largest_logit(a, b, where=None):
+    """The largest logit may have the smallest factor."""
+    top = jnp.max(a, initial=-jnp.inf)
+    shifted = jnp.log(jnp.sum(b * jnp.exp(a - jnp.where(jnp.isfinite(top), top, 0)))) + top
+    return jnp.where(jnp.isfinite(top), shifted, top)
+
+
+def shifted_by_the_last_maximum(x):
+    """What comes before the largest entry underflows."""
+    top = jnp.max(x, initial=-jnp.inf)
+    return top + jnp.log(jnp.cumsum(jnp.exp(x - top)))
+
+
 FAULTS = (
     Fault(
         "log1p became log", "accuracy", "nn.log_sigmoid", lambda x: jnp.minimum(x, 0) - jnp.log(1 + jnp.exp(-abs(x)))
@@ -181,6 +194,13 @@ FAULTS = (
     Fault("an offset counts", "relations", "nn.standardize", lambda x: nn.rms_norm(x)),
     Fault("a cosine above 1", "bounds", "nn.cosine_similarity", lambda a, b: plain_cosine(a, b) * (1 + 1e-6)),
     Fault("masked entries count as zeros", "masking", "nn.variance", variance_of_all),
+    Fault("the shift forgets the factors", "accuracy", "nn.logsumexp_with_factors", shifted_by_the_largest_logit),
+    Fault("a sum less the logarithm of n", "accuracy", "nn.logmeanexp", lambda x: nn.logsumexp(x) - jnp.log(x.size)),
+    Fault("one shift for all prefixes", "accuracy", "nn.logcumsumexp", shifted_by_the_last_maximum),
+    Fault("no expm1", "accuracy", "nn.logsubexp", lambda x1, x2: x1 + jnp.log(1 - jnp.exp(x2 - x1))),
+    Fault(
+        "the scale is forgotten", "accuracy", "nn.attention_weights", lambda q, k: nn.attention_weights(q, k, scale=1)
+    ),
     Fault("-inf counts as a number", "specials", "nn.logaddexp", lambda a, b: nn.logaddexp(a, b) + 0 * (a + b)),
     Fault("nan_to_num hides a NaN", "specials", "nn.sigmoid", lambda x: jnp.nan_to_num(nn.sigmoid(x))),
     Fault("a piece that does not apply", "specials", "nn.hard_silu", lambda x: x * nn.hard_sigmoid(x)),

@@ -114,6 +114,27 @@ PEERS = (
         gradient="65 ulps by the rounding of x - max; NaN where all entries are -inf",
     ),
     peer(
+        "jax.scipy.special:logsumexp",
+        "nn.logsumexp_with_factors",
+        "accuracy specials differences masking relations",
+        value="-inf where the largest logit has a tiny factor, inf for large factors",
+        gradient="65 ulps by the rounding of a - max; NaN or 0 where the value is infinite",
+    ),
+    peer(
+        "jax.nn:logmeanexp",
+        "nn.logmeanexp",
+        "accuracy specials lengths masking relations",
+        value="the logarithms of the sum and of n cancel: every digit is wrong for small numbers",
+        gradient="65 ulps by the rounding of x - max; NaN where all entries are -inf",
+    ),
+    peer(
+        "jax.lax:cumlogsumexp",
+        "nn.logcumsumexp",
+        "accuracy specials",
+        value="the rounding of differences and of one logarithm a step",
+        gradient="the differences of rounded sums; NaN where a sum begins with -inf",
+    ),
+    peer(
         "jax.nn:softmax",
         "nn.softmax",
         "accuracy specials lengths differences relations masking",

@@ -29,11 +29,13 @@ from jax.nn import relu6 as relu6
 from jax.nn import scaled_dot_general as scaled_dot_general
 from jax.nn import scaled_matmul as scaled_matmul
 
+from stablenn.nn.attention import attention_weights as attention_weights
+from stablenn.nn.cumulative import logcumsumexp as logcumsumexp
+from stablenn.nn.directions import cosine_similarity as cosine_similarity
+from stablenn.nn.directions import normalize as normalize
 from stablenn.nn.entropies import entr as entr
 from stablenn.nn.entropies import kl_div as kl_div
 from stablenn.nn.entropies import rel_entr as rel_entr
-from stablenn.nn.directions import cosine_similarity as cosine_similarity
-from stablenn.nn.directions import normalize as normalize
 from stablenn.nn.exponentials import log_softmax as log_softmax
 from stablenn.nn.exponentials import softmax as softmax
 from stablenn.nn.gates import glu as glu
@@ -50,7 +52,9 @@ from stablenn.nn.linear_units import celu as celu
 from stablenn.nn.linear_units import elu as elu
 from stablenn.nn.linear_units import selu as selu
 from stablenn.nn.linear_units import squareplus as squareplus
-from stablenn.nn.log_sums import logaddexp as logaddexp
+from stablenn.nn.log_pairs import logaddexp as logaddexp
+from stablenn.nn.log_pairs import logsubexp as logsubexp
+from stablenn.nn.log_sums import logmeanexp as logmeanexp
 from stablenn.nn.log_sums import logsumexp as logsumexp
 from stablenn.nn.logarithms import clipped_log as clipped_log
 from stablenn.nn.logarithms import log1mexp as log1mexp

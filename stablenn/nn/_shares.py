@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._log1p import log1p
+from stablenn.nn._elementary.logarithm import log1p
+from stablenn.nn._elementary.words import Words, two_sum
 from stablenn.nn._underflow import scale_of, scaled_exp
 
 Axis = int | tuple[int, ...] | None
@@ -31,36 +32,54 @@ class Shifted(NamedTuple):
     difference: jax.Array  # x - maximum, rounded
     error: jax.Array  # what that rounding took away
     exp: jax.Array  # exp(x - maximum) * 2^power, 0 where masked
+    scaled_total: jax.Array  # sum of exp
     scaled_rest: jax.Array  # sum of exp off the maximum
-    rest: jax.Array  # sum of exp(x - maximum), less one maximum
+    ties: jax.Array  # how often the maximum occurs, less one
     undefined: jax.Array  # no finite entry, or several infinities at the top: the shares have no limit
+
+    @property
+    def rest(self) -> jax.Array:
+        """The sum of exp(x - maximum), less one maximum."""
+        return self.scaled_rest * 2.0 ** -scale_of(self.exp.dtype).power + self.ties
+
+    @property
+    def log_total(self) -> Words:
+        """The logarithm of the sum of exp(x - maximum)."""
+        log = log1p(two_sum(self.ties, self.scaled_rest * 2.0 ** -scale_of(self.exp.dtype).power))
+        lost = jnp.isnan(self.scaled_rest)  # an integer operation on its bits may make a number of a NaN
+        return Words(jnp.where(lost, jnp.nan, log.high), jnp.where(lost, jnp.nan, log.low))
 
 
 def shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> Shifted:
     included = x if where is None else jnp.where(where, x, -jnp.inf)
     maximum = jax.lax.stop_gradient(jnp.max(included, axis, keepdims=True, initial=-jnp.inf))
-    is_max = included == maximum
-    raw = included - maximum
-    difference = jnp.where(is_max, 0, raw)
-    # TwoDiff (Knuth): included - maximum == difference + error, exactly
-    back = raw - included
-    error = (included - (raw - back)) - (maximum + back)
-    error = jnp.where(jnp.isfinite(raw), error, 0)
-
+    # The selection keeps XLA's CPU backend from writing the maximum out to the shape of x, too.
+    finite = jnp.where(maximum == -jnp.inf, 0, maximum)
+    is_max = included == finite
+    difference, error = subtract(included, finite)
     exp = scaled_exp(difference, error)
-    if where is not None:
-        exp, is_max = jnp.where(where, exp, 0), is_max & where
-    ties = jnp.sum(is_max, axis, keepdims=True, dtype=x.dtype) - 1
+    scaled_total = jnp.sum(exp, axis, keepdims=True)
     scaled_rest = jnp.sum(jnp.where(is_max, 0, exp), axis, keepdims=True)
-    rest = scaled_rest * 2.0 ** -scale_of(x.dtype).power + ties
-    undefined = (maximum == -jnp.inf) | ((maximum == jnp.inf) & (ties > 0))
-    return Shifted(maximum, difference, error, exp, scaled_rest, rest, undefined)
+    ties = jnp.sum(is_max, axis, keepdims=True, dtype=x.dtype) - 1
+    several = (maximum == jnp.inf) & (scaled_total > 1.5 * 2.0 ** scale_of(x.dtype).power)
+    undefined = (maximum == -jnp.inf) | several
+    return Shifted(maximum, difference, error, exp, scaled_total, scaled_rest, ties, undefined)
+
+
+def subtract(x: jax.Array, y: jax.Array) -> Words:
+    """x - y, exactly; 0 for equal infinities."""
+    difference = two_sum(x, -y)
+    return Words(
+        jnp.where(x == y, 0, difference.high), jnp.where(jnp.abs(difference.high) < jnp.inf, difference.low, 0)
+    )
 
 
 def log_shares(shifted: Shifted, where: jax.Array | None) -> jax.Array:
     """The logarithms of the shares: -inf where masked, NaN where undefined."""
-    out = shifted.difference + (shifted.error - log1p(shifted.rest))
-    out = jnp.where(shifted.undefined, jnp.nan, out)
+    log = shifted.log_total
+    out = two_sum(shifted.difference, -log.high)
+    correction = jnp.where(shifted.difference > -jnp.inf, out.low + (shifted.error - log.low), 0)
+    out = jnp.where(shifted.undefined, jnp.nan, out.high + correction)
     return out if where is None else jnp.where(where, out, -jnp.inf)
 
 
@@ -105,7 +124,8 @@ def softmax_tangent(t: jax.Array, scaled: jax.Array, axis: Axis) -> jax.Array:
 def scaled_softmax(x, where, axis):
     """softmax(x) * 2^power."""
     shifted = shift(x, axis, where)
-    s = jnp.where(shifted.undefined, jnp.nan, shifted.exp / (1 + shifted.rest))
+    total = shifted.scaled_total * 2.0 ** -scale_of(x.dtype).power
+    s = jnp.where(shifted.undefined, jnp.nan, shifted.exp / total)
     return s if where is None else jnp.where(where, s, 0)
 
 
@@ -126,3 +146,9 @@ def with_mask(x: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Arr
 
 def masked(values: jax.Array, where: jax.Array | None) -> jax.Array:
     return values if where is None else jnp.where(where, values, 0)
+
+
+def added(y: jax.Array, words: Words) -> jax.Array:
+    """y plus a number in two words, rounded; an infinite y stays what it is."""
+    total = two_sum(y, words.high)
+    return total.high + jnp.where(jnp.isfinite(total.high), total.low + words.low, 0)

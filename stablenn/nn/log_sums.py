@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._log1p import add_log1p
+from stablenn.nn._elementary.exponential import one_plus
+from stablenn.nn._elementary.logarithm import log, log1p
+from stablenn.nn._elementary.words import Words, product, two_sum
+from stablenn.nn._factors import factored_sum, log_size, shares_and_quotients
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._shares import Axis, Shifted, masked, scaled_softmax, shift, with_mask
+from stablenn.nn._scaling import power_of_two
+from stablenn.nn._shares import Axis, added, masked, scaled_softmax, shift, with_mask
 from stablenn.nn._tangents import instantiate, is_zero
-from stablenn.nn._underflow import scale_of
-
-_LOG_2 = math.log(2)
+from stablenn.nn._totals import total
+from stablenn.nn._underflow import change_exp, scale_of, times_power
 
 
 @functools.partial(jax.jit, static_argnames=("axis", "keepdims", "return_sign"))
@@ -32,7 +34,8 @@ def logsumexp(
 
     .. math:: \mathrm{logsumexp}(a) = \log \sum_j b_j e^{a_j}
 
-    Entries of ``-inf`` count as nothing: a row of them gives ``-inf`` with a gradient of zero, not NaN.
+    Entries of ``-inf`` count as nothing: a row of them gives ``-inf`` with a gradient of zero, not NaN. Factors may be
+    of any size, beside logits of any size; where some are negative the error is one of the largest term.
 
     Args:
       a: input array of any shape, real.
@@ -52,6 +55,8 @@ def logsumexp(
     Accuracy:
       Max ULP, value / gradient: float64 [1.9] / 3.4, float32 [1.7] / 3.5,
       float16 [0.5] / 0.5, bfloat16 [0.5] / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
+      With factors `b`: float64 [0] / 0, float32 [0] / 0,
+      float16 [0] / 0, bfloat16 [0] / 0.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -77,69 +82,32 @@ def logsumexp(
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _logsumexp(a, b, where, axis):
     """(log |sum|, sign), with the reduced axes kept."""
-    shifted = shift(a, axis, _used(b, where))
-    if b is None:
-        # XLA's CPU backend may lose the NaNs of a row in its maximum: they are still in the sum
-        empty = (shifted.maximum == -jnp.inf) & ~jnp.isnan(shifted.rest)
-        out = jnp.where(empty, -jnp.inf, add_log1p(shifted.maximum, shifted.rest))
-        return out, jnp.where(empty, 0, jnp.where(jnp.isnan(out), out, 1))
-    total = jnp.sum(_terms(b, where, shifted, axis), axis, keepdims=True)
-    out = shifted.maximum + (jnp.log(jnp.abs(total)) + _exponent(b, where, axis).astype(a.dtype) * _LOG_2)
-    empty = (shifted.maximum == -jnp.inf) & ~jnp.isnan(total)
-    return jnp.where(empty, -jnp.inf, out), jnp.where(empty, 0, jnp.sign(total))
-
-
-def _exponent(b, where, axis):
-    """The binary exponent of the largest factor that counts, which keeps products of factors in range."""
-    largest = jnp.max(jnp.abs(b), axis, keepdims=True, initial=0, where=_used(b, where))
-    return jax.lax.stop_gradient(jnp.where(jnp.isfinite(largest) & (largest > 0), jnp.frexp(largest)[1], 0))
-
-
-def _terms(b, where, shifted: Shifted, axis):
-    """The summands b exp(a - maximum), scaled by the power of two of the largest factor."""
-    return masked(jnp.ldexp(b, -_exponent(b, where, axis)) * _unscaled(shifted.exp), _used(b, where))
-
-
-def _unscaled(exp):
-    return exp * 2.0 ** -scale_of(exp.dtype).power
+    if b is not None:
+        found = factored_sum(a, b, where, axis)
+        return log_size(found), jnp.sign(found.total.high)
+    shifted = shift(a, axis, where)
+    # XLA's CPU backend may lose the NaNs of a row in its maximum: they are still in the sum
+    empty = (shifted.maximum == -jnp.inf) & ~jnp.isnan(shifted.scaled_rest)
+    out = jnp.where(empty, -jnp.inf, added(shifted.maximum, shifted.log_total))
+    return out, jnp.where(empty, 0, jnp.where(jnp.isnan(out), out, 1))
 
 
 @functools.partial(_logsumexp.defjvp, symbolic_zeros=True)
 def _logsumexp_jvp(axis, primals, tangents):
     (a, b, where), (a_t, b_t, _) = primals, tangents
     out, sign = _logsumexp(a, b, where, axis)
-    tangent = jnp.zeros_like(out)
     if b is None:
-        half = scale_of(a.dtype).half
-        scaled = jnp.where(out == -jnp.inf, 0, scaled_softmax(a, where, axis))
-        tangent = jnp.sum(scaled * (masked(instantiate(a_t), where) * half), axis, keepdims=True) * half
+        tangent = _mean_tangent(a, masked(instantiate(a_t), where), where, out, axis)
         return (out, sign), (tangent, jnp.zeros_like(sign))
     # d log|S| = sum_j exp(a_j) / S * (b_j da_j + db_j)
-    shifted, used = shift(a, axis, _used(b, where)), _used(b, where)
-    total = jnp.sum(_terms(b, where, shifted, axis), axis, keepdims=True)
-    plain = jnp.where(out == -jnp.inf, 0, sign * jnp.exp(a - out))
+    shares, quotients = shares_and_quotients(a, b, where, axis)
+    tangent = jnp.zeros_like(out)
     if not is_zero(a_t):
-        share = jnp.where(used & (out > -jnp.inf), _terms(b, where, shifted, axis) / total, 0)
-        share = _with_derivative_of(share, masked(plain * b, used))
-        tangent += jnp.sum(share * masked(a_t, used), axis, keepdims=True)
+        used = (b != 0) if where is None else (b != 0) & where
+        tangent += jnp.sum(shares * masked(a_t, used), axis, keepdims=True)
     if not is_zero(b_t):
-        share = jnp.ldexp(_unscaled(shifted.exp) / total, -_exponent(b, where, axis))
-        share = _with_derivative_of(jnp.where(used & (out > -jnp.inf), share, plain), plain)
-        tangent += jnp.sum(masked(share, where) * masked(b_t, where), axis, keepdims=True)
+        tangent += jnp.sum(quotients * masked(b_t, where), axis, keepdims=True)
     return (out, sign), (tangent, jnp.zeros_like(sign))
-
-
-def _with_derivative_of(value: jax.Array, formula: jax.Array) -> jax.Array:
-    """`value`, which is accurate, with the derivatives of `formula`, which is not."""
-    formula = jnp.where(jnp.isfinite(formula), formula, 0)
-    return jax.lax.stop_gradient(value) + (formula - jax.lax.stop_gradient(formula))
-
-
-def _used(b: jax.Array | None, where: jax.Array | None) -> jax.Array | None:
-    """The entries that count: those of the mask with a factor other than 0."""
-    if b is None:
-        return where
-    return (b != 0) if where is None else (b != 0) & where
 
 
 def _squeeze(value: jax.Array, ndim: int, axis: Axis) -> jax.Array:
@@ -147,67 +115,86 @@ def _squeeze(value: jax.Array, ndim: int, axis: Axis) -> jax.Array:
     return jnp.squeeze(value, tuple(i % ndim for i in axes)) if ndim else value
 
 
-@jax.jit
-@rounded_once("x1", "x2")
-def logaddexp(x1: ArrayLike, x2: ArrayLike) -> jax.Array:
-    r"""Logarithm of the sum of the exponentials of two numbers, elementwise.
+@functools.partial(jax.jit, static_argnames=("axis", "keepdims"))
+@rounded_once("x")
+def logmeanexp(x: ArrayLike, axis: Axis = None, where: ArrayLike | None = None, keepdims: bool = False) -> jax.Array:
+    r"""Logarithm of a mean of exponentials.
 
-    .. math:: \mathrm{logaddexp}(x_1, x_2) = \log(e^{x_1} + e^{x_2})
+    .. math:: \mathrm{logmeanexp}(x) = \log \frac{1}{n} \sum_{j=1}^n e^{x_j}
 
-    An argument of ``-inf`` counts as nothing: where both are, the result is ``-inf`` with a gradient of zero.
+    It is never made of a logarithm of the sum and one of n: the mean of numbers near zero keeps its digits.
 
     Args:
-      x1: input array, real.
-      x2: input array, real, broadcast against `x1`.
+      x: input array of any shape, real.
+      axis: the axis or axes to take the mean over; None for all.
+      where: elements to include, broadcast against `x`. The mean of none is NaN.
+      keepdims: whether to keep the reduced axes with length 1.
 
     Returns:
-      An array of the broadcast shape, and of the promoted dtype (the default float dtype for integers).
+      An array of the shape of `x` without the reduced axes, and of its dtype (the default float dtype for integers).
 
     Raises:
-      TypeError: if `x1` or `x2` is complex.
+      TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 [2.0] / 2.4, float32 [2.2] / 2.4,
-      float16 [0.5] / 0.5, bfloat16 [0.5] / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
+      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax, jax.numpy as jnp
       >>> from stablenn import nn
-      >>> print(nn.logaddexp(jnp.array([0.0, 1e4, -jnp.inf]), jnp.array([0.0, 0.0, -jnp.inf])))
-      [6.931472e-01 1.000000e+04         -inf]
+      >>> x = jnp.array([3e-5, -1e-5])
+      >>> print(nn.logmeanexp(x), jax.nn.logmeanexp(x))
+      1.00002e-05 1.001358e-05
     """
-    return _logaddexp(*jnp.broadcast_arrays(x1, x2))
+    x, mask = with_mask(x, where)
+    out = _logmeanexp(x, mask, axis)
+    return out if keepdims else _squeeze(out, x.ndim, axis)
 
 
-@jax.custom_jvp
-def _logaddexp(x1, x2):
-    distance = jnp.where(x1 == x2, 0, jnp.abs(x1 - x2))
-    return add_log1p(jnp.maximum(x1, x2), jnp.exp(-distance))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _logmeanexp(x, where, axis):
+    shifted = shift(x, axis, where)
+    included = jnp.ones(x.shape, bool) if where is None else where
+    count = jnp.sum(included, axis, keepdims=True, dtype=x.dtype)
+    distance = jnp.where(included, shifted.difference, 0)
+    # Where all entries are near the largest one, exp(x - maximum) - 1 takes the place of the exponential.
+    lowest = jnp.min(distance, axis, keepdims=True, initial=0)
+    near = lowest > -0.34
+    n, change = change_exp(distance, shifted.error)
+    exp = times_power(one_plus(change), n)
+    terms = [jnp.where(included, jnp.where(near, a, b), 0) for a, b in zip(change, exp, strict=True)]
+    unit = jnp.where(near, 2 * power_of_two(-lowest), 1)
+    sums = total(Words(*terms).times_power(1 / unit), axis).times_power(unit)
+    mean, n_log = log1p(_ratio(sums, count)), log(jnp.maximum(count, 1))
+    apart = log(jnp.where(sums.high > 0, sums.high, 1), sums.low)
+    high, low = two_sum(apart.high, -n_log.high)
+    out = Words(jnp.where(near, mean.high, high), jnp.where(near, mean.low, low + (apart.low - n_log.low)))
+    out = added(shifted.maximum, out)
+    # Tiny numbers have the mean itself; their differences divided by n would underflow.
+    large = 2.0 ** (2 * jnp.finfo(x.dtype).nmant)
+    tiny = jnp.maximum(jnp.abs(shifted.maximum), -lowest) < 1 / large
+    scaled = added(shifted.maximum * large, _ratio(sums.times_power(large), count)) * (1 / large)
+    out = jnp.where(tiny, scaled, out)
+    out = jnp.where(jnp.isnan(sums.high) | (count == 0), jnp.nan, out)
+    return jnp.where((shifted.maximum == -jnp.inf) & (count > 0) & ~jnp.isnan(sums.high), -jnp.inf, out)
 
 
-@_logaddexp.defjvp
-def _logaddexp_jvp(primals, tangents):
-    (x1, x2), (t1, t2) = primals, tangents
-    return _logaddexp(x1, x2), _share(x1, x2) * t1 + _share(x2, x1) * t2
+def _ratio(words: Words, divisor: jax.Array) -> Words:
+    quotient = words.high / divisor
+    back = product(quotient, divisor)
+    return Words(quotient, (((words.high - back.high) - back.low) + words.low) / divisor)
 
 
-@jax.custom_jvp
-def _share(x1, x2):
-    """sigmoid(x1 - x2), compensated for the rounding of the difference."""
-    raw = x1 - x2
-    difference = jnp.where(x1 == x2, 0, raw)
-    # TwoDiff (Knuth): x1 - x2 == difference + error, exactly
-    back = raw - x1
-    error = jnp.where(jnp.isfinite(raw), (x1 - (raw - back)) - (x2 + back), 0)
-    e = jnp.exp(-jnp.abs(difference))
-    e = e - e * jnp.where(difference < 0, -error, error)
-    share = jnp.where(difference < 0, e, 1) / (1 + e)
-    share = jnp.where((x1 == jnp.inf) & (x2 == jnp.inf), jnp.nan, share)
-    return jnp.where((x1 == -jnp.inf) & (x2 == -jnp.inf), 0, share)
+@_logmeanexp.defjvp
+def _logmeanexp_jvp(axis, primals, tangents):
+    (x, where), (t, _) = primals, tangents
+    out = _logmeanexp(x, where, axis)
+    return out, _mean_tangent(x, masked(t, where), where, out, axis)
 
 
-@_share.defjvp
-def _share_jvp(primals, tangents):
-    (x1, x2), (t1, t2) = primals, tangents
-    share = _share(x1, x2)
-    return share, share * _share(x2, x1) * (t1 - t2)
+def _mean_tangent(x, t, where, out, axis):
+    """The mean of tangents, weighted by the shares of the exponentials; zero where there are none."""
+    half = scale_of(x.dtype).half
+    scaled = jnp.where(out == -jnp.inf, 0, scaled_softmax(x, where, axis))
+    return jnp.sum(scaled * (t * half), axis, keepdims=True) * half

@@ -1,7 +1,9 @@
 """What is known of each function: the table that laws, benchmark, command line and report all read."""
 
-from stablenn.precision.spec.entropies import ENTROPIES
+from stablenn.precision.spec.attention import ATTENTION
+from stablenn.precision.spec.cumulative import CUMULATIVE
 from stablenn.precision.spec.directions import DIRECTIONS
+from stablenn.precision.spec.entropies import ENTROPIES
 from stablenn.precision.spec.exponentials import EXPONENTIALS
 from stablenn.precision.spec.gates import GATES
 from stablenn.precision.spec.gaussian import GAUSSIAN
@@ -11,6 +13,7 @@ from stablenn.precision.spec.kinds import Spec as Spec
 from stablenn.precision.spec.kinds import Variant as Variant
 from stablenn.precision.spec.kinds import load as load
 from stablenn.precision.spec.linear_units import LINEAR_UNITS
+from stablenn.precision.spec.log_pairs import LOG_PAIRS
 from stablenn.precision.spec.log_sums import LOG_SUMS
 from stablenn.precision.spec.logarithms import LOGARITHMS
 from stablenn.precision.spec.logistic import LOGISTIC
@@ -28,8 +31,11 @@ SPECS: tuple[Spec, ...] = (
     *LOGARITHMS,
     *ZEROS,
     *LOG_SUMS,
+    *LOG_PAIRS,
+    *CUMULATIVE,
     *EXPONENTIALS,
     *GAUSSIAN,
+    *ATTENTION,
     *NORMS,
     *ENTROPIES,
     *PIECEWISE,

@@ -93,7 +93,7 @@ class Length:
 
 
 def _lengths(spec: Spec) -> tuple[Length, ...]:
-    if "n" not in spec.signature:
+    if "(n)" not in spec.signature:
         return ()
     # an integer argument names one of the entries: there must be one
     smallest = 0 if len(spec.domain.float_arguments) == len(spec.domain.arguments) else 1

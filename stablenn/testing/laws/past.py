@@ -65,6 +65,23 @@ FAILURES: Mapping[str, tuple[tuple, ...]] = {
         (_row(1e8, rest=1e8),),
         (_row(65504.0, rest=65504.0),),
     ),
+    "nn.logsumexp_with_factors": (
+        (_row(0.0, -11.0, rest=-np.inf), _row(1e-4, 6e4, rest=1.0)),  # the largest logit has a tiny factor
+        (_row(85.4), _row(2.0, rest=1.0)),
+    ),
+    "nn.logmeanexp": (
+        (_row(3e-5, -1e-5, rest=1e-5),),  # the logarithms of sum and number cancel
+        (_row(85.4),),
+        (_row(rest=-np.inf),),  # NaN gradient
+        (_LOW,),
+        (_row(-1.1754946e-38, rest=1.1754946e-38),),  # differences divided by n underflow
+    ),
+    "nn.logcumsumexp": (
+        (_row(-np.inf, -np.inf, 1.0),),  # NaN gradient
+        (_row(-1e8, -1e8, rest=0.0),),  # a later, larger entry
+        (_row(0.0, -30.0, rest=-20.0),),
+    ),
+    "nn.logsubexp": ((2.0, 1.9999999), (0.0, -80.0), (0.35, 0.0), (0.34, 0.0), (1e8, 99999992.0), (1.0, 1.0)),
     "nn.softmax": (
         (_row(85.4, -0.025),),  # 65 ulps
         (_row(20.0),),  # the gradient of the confident class is 0
@@ -109,6 +126,7 @@ FAILURES: Mapping[str, tuple[tuple, ...]] = {
         (1.2921819e-10, 9.741544e-36),
         (0.0, 0.0),
         (1.0, np.inf),
+    ),
     "nn.normalize": (
         (_row(3e30, 4e30),),
         (_row(3e-30, 4e-30),),
