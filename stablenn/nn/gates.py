@@ -215,6 +215,10 @@ def glu(x: ArrayLike, axis: int = -1) -> jax.Array:
     References:
       Dauphin et al., `Language Modeling with Gated Convolutional Networks <https://arxiv.org/abs/1612.08083>`_, 2017.
     """
+    return _glu(x, axis)
+
+
+def _glu(x, axis):
     if x.shape[axis] % 2:
         raise ValueError(f"glu: x must have an even length along axis {axis}, got shape {x.shape}")
     return gated(*jnp.split(x, 2, axis))

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 
 class Words(NamedTuple):
@@ -43,7 +42,7 @@ class Words(NamedTuple):
         return Words(self.high * power, self.low * power)
 
 
-def fast_two_sum(a: ArrayLike, b: jax.Array) -> Words:
+def fast_two_sum(a: jax.Array | int, b: jax.Array) -> Words:
     """a + b, exactly, where |a| >= |b| or a == 0."""
     total = a + b
     return Words(total, (a - total) + b)

@@ -55,7 +55,7 @@ GATES: tuple[Spec, ...] = (
         name="nn.glu",
         fn=nn.glu,
         definition=lambda x: x[:1] * _sigmoid(x[1:]),
-        signature="(n)->(m)",
+        signature="(2)->(1)",
         domain=Domain.parse("x: float[2]"),
         peers=("jax.nn:glu",),
     ),
