@@ -118,10 +118,16 @@ def power_of_two(exponent: jax.Array, dtype) -> jax.Array:
     return jax.lax.bitcast_convert_type(pattern << bits.type(info.nmant), dtype)
 
 
+def powers(exponent: jax.Array, dtype) -> tuple[jax.Array, jax.Array]:
+    """2^exponent for exponents from twice the least to the largest, as a product of two numbers in range."""
+    first = jnp.maximum(exponent, float(jnp.finfo(dtype).minexp))
+    return power_of_two(first, dtype), power_of_two(exponent - first, dtype)
+
+
 def ldexp(x: jax.Array, exponent: jax.Array) -> jax.Array:
-    """x * 2^exponent for exponents from twice the least to the largest, in two steps: both factors are in range."""
-    first = jnp.maximum(exponent, float(jnp.finfo(x.dtype).minexp))
-    return x * power_of_two(first, x.dtype) * power_of_two(exponent - first, x.dtype)
+    """x * 2^exponent for exponents from twice the least to the largest."""
+    first, second = powers(exponent, x.dtype)
+    return x * first * second
 
 
 @jax.custom_jvp
