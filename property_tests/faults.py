@@ -256,6 +256,7 @@ FAULTS = (
     Fault("one entry has another weight", "relations", "nn.norm", lambda x: nn.norm(x.at[-1].multiply(1.001))),
     Fault("the square is rounded", "accuracy", "nn.ndtr", lambda x: jnp.where(x < -8, ndtr_of_rounded(x), nn.ndtr(x))),
     Fault("the tail is cut", "accuracy", "nn.gelu", lambda x: jnp.where(x < -4.87, 0, nn.gelu(x))),
+    Fault("no expm1", "accuracy", "nn.softplus_inverse", lambda x: jnp.log(jnp.exp(x) - 1)),
     Fault("saturated", "accuracy", "nn.tanh", with_rule(nn.tanh, lambda x: 1 - nn.tanh(x) ** 2)),
     Fault("nothing but the asymptote", "accuracy", "nn.log_cosh", log_cosh_of_a_sum),
     Fault("-inf times 0", "specials", "nn.silu", lambda x: x * nn.sigmoid(x)),

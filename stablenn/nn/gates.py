@@ -184,7 +184,7 @@ def _mish_slope_jvp(primals, tangents):
 def _mish_curvature(x: jax.Array) -> jax.Array:
     """With y = softplus(x): (2 + x (1 - s - 2 s tanh(y))) s / cosh(y)^2, where s = sigmoid(x)."""
     share, other, y = gated(jnp.ones_like(x), x), gated(jnp.ones_like(x), -x), smooth_relu(x)
-    return (2 + x * (other - 2 * share * tanh_of(y))) * share * tanh_slope(y)
+    return gated((2 + x * (other - 2 * share * tanh_of(y))) * tanh_slope(y), x)
 
 
 @functools.partial(jax.jit, static_argnames="axis")
