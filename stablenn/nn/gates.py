@@ -42,7 +42,7 @@ def silu(x: ArrayLike) -> jax.Array:
       >>> import jax, jax.numpy as jnp
       >>> from stablenn import nn
       >>> print(nn.silu(jnp.float32(-jnp.inf)), jax.nn.silu(jnp.float32(-jnp.inf)))
-      0.0 nan
+      -0.0 nan
     """
     return _silu(x)
 
@@ -213,8 +213,8 @@ def glu(x: ArrayLike, axis: int = -1) -> jax.Array:
       >>> import jax, jax.numpy as jnp
       >>> from stablenn import nn
       >>> x = jnp.array([1e30, -100.0])
-      >>> print(nn.glu(x), jax.nn.glu(x))
-      [3.7200757e-14] [0.]
+      >>> print(f"{nn.glu(x)[0]:.6g} {jax.nn.glu(x)[0]}")
+      3.72008e-14 0.0
 
     References:
       Dauphin et al., `Language Modeling with Gated Convolutional Networks <https://arxiv.org/abs/1612.08083>`_, 2017.

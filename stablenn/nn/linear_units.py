@@ -43,10 +43,10 @@ def elu(x: ArrayLike, alpha: ArrayLike = 1.0) -> jax.Array:
       float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
-      >>> import jax, jax.numpy as jnp
+      >>> import jax
       >>> from stablenn import nn
-      >>> print(jax.grad(nn.elu)(jnp.float32(-20.0)), jax.grad(jax.nn.elu)(jnp.float32(-20.0)))
-      2.0611537e-09 0.0
+      >>> print(f"{jax.grad(nn.elu)(-100.0, 1e30):.6g} {jax.grad(jax.nn.elu)(-100.0, 1e30)}")
+      3.72008e-14 0.0
 
     References:
       Clevert et al., `Fast and Accurate Deep Network Learning by Exponential Linear Units
@@ -228,10 +228,10 @@ def selu(x: ArrayLike) -> jax.Array:
       float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
-      >>> import jax, jax.numpy as jnp
+      >>> import jax
       >>> from stablenn import nn
-      >>> print(jax.grad(nn.selu)(jnp.float32(-20.0)), jax.grad(jax.nn.selu)(jnp.float32(-20.0)))
-      3.623729e-09 0.0
+      >>> print(f"{jax.grad(nn.selu)(-20.0):.5g}")  # jax 0.10.2 says 0
+      3.6237e-09
 
     References:
       Klambauer et al., `Self-Normalizing Neural Networks <https://arxiv.org/abs/1706.02515>`_, 2017.
@@ -280,7 +280,7 @@ def squareplus(x: ArrayLike, b: ArrayLike = 4) -> jax.Array:
       >>> from stablenn import nn
       >>> x = jnp.array([-1e5, 0.0, 1e30])
       >>> print(nn.squareplus(x), jax.nn.squareplus(x))
-      [1.e-05 1.e+00 1.e+30] [0.e+00 1.e+00    inf]
+      [1.e-05 1.e+00 1.e+30] [ 0.  1. inf]
 
     References:
       Barron, `Squareplus: A Softplus-Like Algebraic Rectifier <https://arxiv.org/abs/2112.11687>`_, 2021.

@@ -248,8 +248,8 @@ def softplus_inverse(x: ArrayLike) -> jax.Array:
     Example:
       >>> import jax.numpy as jnp
       >>> from stablenn import nn
-      >>> print(nn.softplus_inverse(jnp.array([1e-10, 0.69314718, 100.0])))
-      [-2.3025850e+01  0.0000000e+00  1.0000000e+02]
+      >>> print(nn.softplus_inverse(jnp.array([1e-10, 1.0, 100.0])))
+      [-23.02585      0.54132485 100.        ]
     """
     return _softplus_inverse(x)
 
