@@ -168,7 +168,9 @@ def _where_defined(x1, x2, value):
 
 
 def _quotient(x1, x2, words: Words, complement: _Complement) -> jax.Array:
-    quotient = divide(words, complement.rest) * jnp.where(
+    high, low = complement.rest  # too small to be squared, as `divide` does
+    quotient = words.high / high
+    quotient = (quotient + (words.low - quotient * low) / high) * jnp.where(
         complement.power > 0, 2.0 ** (jnp.finfo(x1.dtype).nmant + 2), 1
     )
     return _where_defined(x1, x2, jnp.where(complement.rest.high == 0, jnp.inf, quotient))
