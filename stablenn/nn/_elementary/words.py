@@ -92,7 +92,8 @@ def halves(a: jax.Array) -> Words:
 def divide(a: Words, b: Words) -> jax.Array:
     """The quotient of normalised numbers, rounded: within about one ulp."""
     # The correction does not use the quotient: XLA keeps what is divided and used twice in memory.
-    return a.high / b.high + (a.low * b.high - a.high * b.low) / (b.high * b.high)
+    inverse = 1 / b.high
+    return a.high / b.high + (a.low - a.high * inverse * b.low) * inverse
 
 
 def quotient(x: jax.Array, y: jax.Array) -> Words:
@@ -120,9 +121,10 @@ def power_of_two(exponent: jax.Array, dtype) -> jax.Array:
 
 
 def ldexp(x: jax.Array, exponent: jax.Array) -> jax.Array:
-    """x * 2^exponent for exponents from twice the least to the largest, in two steps: both factors are in range."""
-    first = jnp.maximum(exponent, float(jnp.finfo(x.dtype).minexp))
-    return x * power_of_two(first, x.dtype) * power_of_two(exponent - first, x.dtype)
+    """x * 2^exponent in two steps, of which both are in range; an exponent below twice the least is cut off there."""
+    least = float(jnp.finfo(x.dtype).minexp)
+    first = jnp.maximum(exponent, least)
+    return x * power_of_two(first, x.dtype) * power_of_two(jnp.maximum(exponent - first, least), x.dtype)
 
 
 @jax.custom_jvp
