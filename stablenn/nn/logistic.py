@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.exponential import exp, expm1, reach, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p, with_limits
-from stablenn.nn._elementary.words import Words, apart, divide, fast_two_sum, ldexp, multiply, select
+from stablenn.nn._elementary.words import Words, apart, divide, fast_two_sum, ldexp, select
 from stablenn.nn._rounding import rounded_once
 
 
@@ -48,13 +48,17 @@ def sigmoid(x: ArrayLike) -> jax.Array:
     return gated(jnp.ones_like(x), x)
 
 
-def exp_neg_abs(x: jax.Array, low: jax.Array | None = None) -> tuple[Words, Words, jax.Array]:
-    """e = exp(-|x + low|), up to a power of two that might underflow; 1 + e; and the exponent of that power."""
+def exp_neg_abs(x: jax.Array) -> tuple[Words, Words, jax.Array]:
+    """e = exp(-|x|), up to a power of two that might underflow; 1 + e; and the exponent of that power."""
+    e, exponent = _exp_neg_abs(x)
+    total = fast_two_sum(1, ldexp(e.high, exponent))
+    return e, fast_two_sum(total.high, total.low + ldexp(e.low, exponent)), exponent
+
+
+def _exp_neg_abs(x: jax.Array, low: jax.Array | None = None) -> tuple[Words, jax.Array]:
+    """exp(-|x + low|) as a number near one and the exponent of a power of two."""
     reduced = reduced_exp(-jnp.abs(x), None if low is None else jnp.where(x < 0, low, -low))
-    e = reduced.mantissa
-    high, rest = ldexp(e.high, reduced.exponent), ldexp(e.low, reduced.exponent)
-    total = fast_two_sum(1, high)
-    return e, fast_two_sum(total.high, total.low + rest), reduced.exponent
+    return reduced.mantissa, reduced.exponent
 
 
 @jax.custom_jvp
@@ -74,10 +78,12 @@ def _gated_jvp(primals, tangents):
 
 
 def scaled_slope(factor: jax.Array, x: jax.Array, low: jax.Array | None = None) -> jax.Array:
-    """The same at x + low."""
-    e, total, exponent = exp_neg_abs(x, low)
-    product = ldexp(factor * divide(e, multiply(total, total)), exponent)
-    return jnp.where(jnp.abs(x) > -reach(x.dtype)[0], 0, product)
+    """factor * e / (1 + e)^2 at x + low, also where e alone would underflow."""
+    e, exponent = _exp_neg_abs(x, low)
+    whole = ldexp(e.high, exponent)
+    # the last word of e counts in the numerator, and twice in the square of 1 + e
+    quotient = (e.high + e.low * (1 - whole)) / (1 + whole * (2 + whole))
+    return jnp.where(jnp.abs(x) > -reach(x.dtype)[0], 0, ldexp(factor * quotient, exponent))
 
 
 @jax.custom_jvp
