@@ -300,7 +300,7 @@ def test_signatures_are_those_of_the_functions(spec):
     sizes = {"": ()}
 
     def dimensions(part):
-        return tuple(sizes[name] for name in part.strip("()").split(",") if name)
+        return tuple(int(name) if name.isdigit() else sizes[name] for name in part.strip("()").split(",") if name)
 
     for part, argument in zip(inputs.replace("),(", ")|(").split("|"), spec.domain.arguments, strict=True):
         names = [name for name in part.strip("()").split(",") if name]

@@ -53,7 +53,8 @@ def rounded_once(*names: str) -> Callable[[Callable], Callable]:
         @functools.wraps(fn)
         def wrapper(*args, **kwargs):
             bound = signature.bind(*args, **kwargs)
-            given = {name: v for name in names if (v := bound.arguments.get(name)) is not None}
+            bound.apply_defaults()  # a number is promoted like one that was given
+            given = {name: v for name in names if (v := bound.arguments[name]) is not None}
             dtype = float_dtype(fn.__name__.lstrip("_"), **given)
             wide = at_least_float32(dtype)
             bound.arguments.update({name: converted(value, wide) for name, value in given.items()})

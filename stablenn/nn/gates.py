@@ -215,6 +215,27 @@ def glu(x: ArrayLike, axis: int = -1) -> jax.Array:
     References:
       Dauphin et al., `Language Modeling with Gated Convolutional Networks <https://arxiv.org/abs/1612.08083>`_, 2017.
     """
+    return _glu(x, axis)
+
+
+def _glu(x, axis):
     if x.shape[axis] % 2:
         raise ValueError(f"glu: x must have an even length along axis {axis}, got shape {x.shape}")
-    return gated(*jnp.split(x, 2, axis))
+    return _gated_half(*jnp.split(x, 2, axis))
+
+
+@jax.custom_jvp
+def _gated_half(a, b):
+    return gated(_bounded(a, b == -jnp.inf), b)
+
+
+@_gated_half.defjvp
+def _gated_half_jvp(primals, tangents):
+    (a, b), (a_t, b_t) = primals, tangents
+    return _gated_half(a, b), gated(a_t, b) + b_t * sigmoid_slope(_bounded(a, jnp.isinf(b)), b)
+
+
+def _bounded(a, there):
+    """a, but finite `there`: the exponential of what is infinite prevails over an infinite factor."""
+    largest = float(jnp.finfo(a.dtype).max)
+    return jnp.where(there, jnp.clip(a, -largest, largest), a)

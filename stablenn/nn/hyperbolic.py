@@ -113,8 +113,8 @@ def _log_cosh(x):
     rest = log1p(Words(jnp.where(near, small, e.high * e.high), jnp.zeros_like(x))).rounded
     high, middle, last = log_2_parts(x.dtype)
     result = jnp.where(near, rest, ((size - high) - (middle + last)) + rest)
-    # the low word of a square that is nearly too small for the format is lost
-    return jnp.where(size < math.sqrt(jnp.finfo(x.dtype).eps) / 2, 0.5 * x * x, result)
+    # x^2 / 2 is right to less than an ulp; the low word of a square that is nearly too small for the format is lost
+    return jnp.where(size < math.sqrt(jnp.finfo(x.dtype).eps), 0.5 * x * x, result)
 
 
 @_log_cosh.defjvp

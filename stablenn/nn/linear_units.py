@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.exponential import expm1, reach, reduced_exp
+from stablenn.nn._elementary.tiny_factors import TinyFactor
 from stablenn.nn._elementary.words import apart, ldexp, quotient
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._scaling import power_of_two
@@ -85,10 +86,21 @@ def _expm1_left_jvp(primals, tangents):
 @jax.custom_jvp
 def exp_times(factor, x):
     """factor * exp(x) for x up to 0, also where exp(x) alone would underflow; factor to the right of 0."""
+    return _exp_left(x).times(factor)
+
+
+@jax.custom_jvp
+def _exp_left(x) -> TinyFactor:
+    """exp(x) to the left of 0."""
     n, mantissa = _left(x)
-    # a mantissa up to one, whose product with the largest numbers does not overflow before it is scaled
-    step = (n < 0).astype(x.dtype)
-    return jnp.where(x < reach(x.dtype)[0], 0, ldexp(factor * (mantissa * (1 - 0.5 * step)), n + step))
+    return TinyFactor.of(mantissa, n, x < reach(x.dtype)[0])
+
+
+@_exp_left.defjvp
+def _exp_left_jvp(primals, tangents):
+    (x,), (t,) = primals, tangents
+    factor = _exp_left(x)
+    return factor, factor.tangent(jnp.where(x > 0, 0, t))
 
 
 def _left(x: jax.Array, low: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:

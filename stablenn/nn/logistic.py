@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.exponential import exp, expm1, reach, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p, with_limits
+from stablenn.nn._elementary.tiny_factors import TinyFactor
 from stablenn.nn._elementary.words import Words, apart, divide, fast_two_sum, ldexp, select
 from stablenn.nn._rounding import rounded_once
 
@@ -64,11 +65,23 @@ def _exp_neg_abs(x: jax.Array, low: jax.Array | None = None) -> tuple[Words, jax
 @jax.custom_jvp
 def gated(factor: jax.Array, x: jax.Array) -> jax.Array:
     """factor * sigmoid(x), also where sigmoid(x) alone would underflow."""
+    return _gate(x).times(factor)
+
+
+@jax.custom_jvp
+def _gate(x: jax.Array) -> TinyFactor:
+    """sigmoid(x)."""
     e, total, exponent = exp_neg_abs(x)
     one = Words(jnp.ones_like(x), jnp.zeros_like(x))
     quotient = divide(select(x < 0, e, one), total)
-    product = ldexp(factor * quotient, jnp.where(x < 0, exponent, 0))
-    return jnp.where(x < reach(x.dtype)[0], 0, product)
+    return TinyFactor.of(quotient, jnp.where(x < 0, exponent, 0), x < reach(x.dtype)[0])
+
+
+@_gate.defjvp
+def _gate_jvp(primals, tangents):
+    (x,), (t,) = primals, tangents
+    gate = _gate(x)
+    return gate, gate.tangent(gated(t, -x))
 
 
 @gated.defjvp
@@ -77,19 +90,36 @@ def _gated_jvp(primals, tangents):
     return gated(factor, x), gated(factor_t, x) + t * sigmoid_slope(factor, x)
 
 
-def scaled_slope(factor: jax.Array, x: jax.Array, low: jax.Array | None = None) -> jax.Array:
-    """factor * e / (1 + e)^2 at x + low, also where e alone would underflow."""
-    e, exponent = _exp_neg_abs(x, low)
-    whole = ldexp(e.high, exponent)
-    # the last word of e counts in the numerator, and twice in the square of 1 + e
-    quotient = (e.high + e.low * (1 - whole)) / (1 + whole * (2 + whole))
-    return jnp.where(jnp.abs(x) > -reach(x.dtype)[0], 0, ldexp(factor * quotient, exponent))
-
-
 @jax.custom_jvp
 def sigmoid_slope(factor, x):
     """factor * sigmoid(x) sigmoid(-x) = factor * e / (1 + e)^2, also where e alone would underflow."""
-    return scaled_slope(factor, x)
+    return _slope(x).times(factor)
+
+
+def scaled_slope(factor: jax.Array, x: jax.Array, low: jax.Array | None = None) -> jax.Array:
+    """The same at x + low."""
+    return _slope_at(x, low).times(factor)
+
+
+def _slope_at(x: jax.Array, low: jax.Array | None = None) -> TinyFactor:
+    """sigmoid(z) sigmoid(-z) = e / (1 + e)^2 at z = x + low, where e = exp(-|z|)."""
+    e, exponent = _exp_neg_abs(x, low)
+    whole = ldexp(e.high, exponent)
+    # the last word of e counts once in the numerator, and twice in the square
+    quotient = (e.high + e.low * (1 - whole)) / (1 + whole * (2 + whole))
+    return TinyFactor.of(quotient, exponent, jnp.abs(x) > -reach(x.dtype)[0])
+
+
+@jax.custom_jvp
+def _slope(x: jax.Array) -> TinyFactor:
+    return _slope_at(x)
+
+
+@_slope.defjvp
+def _slope_jvp(primals, tangents):
+    (x,), (t,) = primals, tangents
+    slope = _slope(x)
+    return slope, slope.tangent(-t * tilt(x))
 
 
 @sigmoid_slope.defjvp

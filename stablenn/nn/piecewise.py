@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.words import fast_two_sum
-from stablenn.nn._rounding import converted, rounded_once
+from stablenn.nn._rounding import rounded_once
 from stablenn.nn._tangents import instantiate, is_zero
 
 
@@ -48,8 +48,7 @@ def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 1e-2) -> jax.Array:
       >>> print(nn.leaky_relu(x), jax.nn.leaky_relu(x))
       -0.439453 -0.441406
     """
-    # a default is not among the arguments that were promoted
-    return _leaky_relu(*jnp.broadcast_arrays(x, converted(negative_slope, jnp.result_type(x))))
+    return _leaky_relu(*jnp.broadcast_arrays(x, negative_slope))
 
 
 @jax.custom_jvp

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 
 class Words(NamedTuple):
@@ -43,7 +42,7 @@ class Words(NamedTuple):
         return Words(self.high * power, self.low * power)
 
 
-def fast_two_sum(a: ArrayLike, b: jax.Array) -> Words:
+def fast_two_sum(a: jax.Array | int, b: jax.Array) -> Words:
     """a + b, exactly, where |a| >= |b| or a == 0."""
     total = a + b
     return Words(total, (a - total) + b)
@@ -120,11 +119,17 @@ def power_of_two(exponent: jax.Array, dtype) -> jax.Array:
     return jax.lax.bitcast_convert_type(pattern << bits.type(info.nmant), dtype)
 
 
-def ldexp(x: jax.Array, exponent: jax.Array) -> jax.Array:
-    """x * 2^exponent in two steps, of which both are in range; an exponent below twice the least is cut off there."""
-    least = float(jnp.finfo(x.dtype).minexp)
+def powers(exponent: jax.Array, dtype) -> tuple[jax.Array, jax.Array]:
+    """2^exponent as a product of two numbers in range; an exponent below twice the least is cut off there."""
+    least = float(jnp.finfo(dtype).minexp)
     first = jnp.maximum(exponent, least)
-    return x * power_of_two(first, x.dtype) * power_of_two(jnp.maximum(exponent - first, least), x.dtype)
+    return power_of_two(first, dtype), power_of_two(jnp.maximum(exponent - first, least), dtype)
+
+
+def ldexp(x: jax.Array, exponent: jax.Array) -> jax.Array:
+    """x * 2^exponent, where an exponent below twice the least is cut off there."""
+    first, second = powers(exponent, x.dtype)
+    return x * first * second
 
 
 @jax.custom_jvp

@@ -7,9 +7,10 @@ import numpy as np
 
 from stablenn import nn
 from stablenn.precision.domain import Domain
-from stablenn.precision.spec.kinds import Spec
+from stablenn.precision.spec.kinds import Convention, Spec
 from stablenn.precision.spec.moves import reflected
 from stablenn.precision.spec.properties import Bounded, Relation
+from stablenn.precision.spec.rows import by_argument
 
 
 def _sigmoid(x):
@@ -19,7 +20,7 @@ def _sigmoid(x):
 def _slope_scale(x):
     """The larger of s and x s (1 - s), for activations that resemble x sigmoid(x)."""
     share, other = 1 / (1 + np.exp(-x)), 1 / (1 + np.exp(x))
-    return np.maximum(share, np.where(other == 0, 0, np.abs(x) * share * other))
+    return by_argument(np.maximum(share, np.where(other == 0, 0, np.abs(x) * share * other)))
 
 
 GATES: tuple[Spec, ...] = (
@@ -55,8 +56,16 @@ GATES: tuple[Spec, ...] = (
         name="nn.glu",
         fn=nn.glu,
         definition=lambda x: x[:1] * _sigmoid(x[1:]),
-        signature="(n)->(m)",
+        signature="(2)->(1)",
         domain=Domain.parse("x: float[2]"),
         peers=("jax.nn:glu",),
+        conventions=(
+            Convention(
+                "an infinite number stays infinite, however small the gate",
+                applies=lambda x: np.isinf(x[:, 0]) & np.isfinite(x[:, 1]),
+                value=lambda x: x[:, :1],
+                gradient=lambda x: np.ma.masked_array(x[:, [0, 0]], np.broadcast_to([True, False], x.shape)),
+            ),
+        ),
     ),
 )
