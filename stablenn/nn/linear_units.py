@@ -195,13 +195,15 @@ def _celu_by_alpha(ratio):
     series = jnp.zeros_like(u)
     for k in range(count, 1, -1):
         series = series * u + (k - 1) / math.factorial(k)
-    return jnp.where(near, -u * (u * series), _expm1_left(ratio) - exp_times(jnp.where(near, 0, ratio), ratio))
+    bounded = jnp.maximum(ratio, reach(ratio.dtype)[0])  # where an infinite ratio has vanished
+    return jnp.where(near, -u * (u * series), _expm1_left(ratio) - exp_times(jnp.where(near, 0, bounded), ratio))
 
 
 @_celu_by_alpha.defjvp
 def _celu_by_alpha_jvp(primals, tangents):
     (ratio,), (t,) = primals, tangents
-    return _celu_by_alpha(ratio), exp_times(-ratio, ratio) * t
+    bounded = jnp.maximum(ratio, reach(ratio.dtype)[0])
+    return _celu_by_alpha(ratio), exp_times(-bounded, ratio) * t
 
 
 @jax.jit
