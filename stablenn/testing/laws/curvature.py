@@ -75,6 +75,18 @@ def _is_interior(columns: list[np.ndarray], fmt: floats.Format) -> np.ndarray:
     return np.all([flags.all(1) for flags in moderate], axis=0)
 
 
+def _invisible(subject: Subject, inputs, gradient: np.ndarray) -> np.ndarray:
+    """The size below which a second derivative is lost beside the gradient.
+
+    That is an ulp of it; where terms of the gradient cancel, `allowed` times this is an ulp of the largest of them.
+    """
+    found = floats.format_of(subject.dtype).eps * np.abs(np.nan_to_num(gradient))
+    if subject.spec.gradient_scale is None:
+        return found
+    terms = np.nan_to_num(subject.spec.gradient_scale(*(column.astype(np.float64) for column in inputs)), posinf=0)
+    return np.maximum(found, np.abs(terms).reshape(len(found), -1).max(1, keepdims=True) / _ULPS)
+
+
 def _check(subject: Subject, example) -> Verdict:
     columns, entry = example
     fmt, positions, sizes = floats.format_of(subject.dtype), subject.domain.float_arguments, _sizes(subject)
@@ -98,9 +110,8 @@ def _check(subject: Subject, example) -> Verdict:
     for convention in subject.conventions:
         known &= ~np.asarray(convention.applies(*inputs))[:, None]
     actual = results(subject, _column(subject.spec.fn, positions), (one, *inputs), extended).astype(np.float64)
-    # beside what a gradient rounds away, an ulp of an ulp is no error
     count = sum(sizes)
-    magnitude = np.maximum(np.abs(np.nan_to_num(right[:, :count])), fmt.eps * np.abs(np.nan_to_num(right[:, count:])))
+    magnitude = np.maximum(np.abs(np.nan_to_num(right[:, :count])), _invisible(subject, inputs, right[:, count:]))
     right, below, above, known, actual = (v[:, :count] for v in (right, below, above, known, actual))
     blocks = np.split(magnitude, np.cumsum(sizes)[:-1], axis=1)
     scale = np.concatenate([np.broadcast_to(b.max(1, keepdims=True), b.shape) for b in blocks], 1)
