@@ -100,6 +100,25 @@ def _(primals, tangents):
     return nn.softplus(x.astype(jnp.float16)).astype(x.dtype), nn.sigmoid(x) * tangent
 
 
+def log_cosh_of_a_sum(x):
+    return nn.logaddexp(x, -x) - jnp.log(2).astype(x.dtype)
+
+
+def silu_by_its_slope(x):
+    """By s (1 - s), which is 0 where s is rounded to 1."""
+    s = nn.sigmoid(x)
+    return s + x * s * (1 - s)
+
+
+def celu_of_a_rounded_ratio(x, alpha):
+    return jnp.maximum(x, 0) + alpha * nn.elu(jnp.minimum(x, 0) / alpha)
+
+
+def root_of_a_sum(x, b):
+    """To the left of 0 the sum cancels, and the square overflows."""
+    return (x + jnp.sqrt(x * x + b)) / 2
+
+
 def ndtr_of_rounded(x):
     """By exp(-x^2/2), with a square in single precision."""
     z = -x
@@ -237,6 +256,14 @@ FAULTS = (
     Fault("one entry has another weight", "relations", "nn.norm", lambda x: nn.norm(x.at[-1].multiply(1.001))),
     Fault("the square is rounded", "accuracy", "nn.ndtr", lambda x: jnp.where(x < -8, ndtr_of_rounded(x), nn.ndtr(x))),
     Fault("the tail is cut", "accuracy", "nn.gelu", lambda x: jnp.where(x < -4.87, 0, nn.gelu(x))),
+    Fault("no expm1", "accuracy", "nn.softplus_inverse", lambda x: jnp.log(jnp.exp(x) - 1)),
+    Fault("saturated", "accuracy", "nn.tanh", with_rule(nn.tanh, lambda x: 1 - nn.tanh(x) ** 2)),
+    Fault("nothing but the asymptote", "accuracy", "nn.log_cosh", log_cosh_of_a_sum),
+    Fault("-inf times 0", "specials", "nn.silu", lambda x: x * nn.sigmoid(x)),
+    Fault("saturated", "accuracy", "nn.silu", with_rule(nn.silu, silu_by_its_slope)),
+    Fault("the gate is flushed", "accuracy", "nn.glu", lambda x: x[:1] * nn.sigmoid(x[1:])),
+    Fault("the division is rounded", "accuracy", "nn.celu", celu_of_a_rounded_ratio),
+    Fault("the sum cancels", "accuracy", "nn.squareplus", root_of_a_sum),
     Fault("-inf times 0", "specials", "nn.gelu_exact", lambda x: x * nn.ndtr(x)),
     Fault("the term with the density is gone", "differences", "nn.gelu_exact", with_rule(exact_gelu, nn.ndtr)),
     Fault("odd became even", "relations", "nn.xlogy", lambda x, y: nn.xlogy(abs(x), y)),

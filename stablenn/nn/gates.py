@@ -58,7 +58,11 @@ def _silu(x):
 
 def _with_limit(x: jax.Array) -> jax.Array:
     """x, cut off far below where its product with exp(x) has vanished."""
-    return jnp.maximum(x, -float(jnp.finfo(x.dtype).maxexp) * 2)
+    return jnp.maximum(x, -_limit(x.dtype))
+
+
+def _limit(dtype) -> float:
+    return 2.0 * int(jnp.finfo(dtype).maxexp)
 
 
 @_silu.defjvp
@@ -84,7 +88,7 @@ def _silu_slope(x):
 @_silu_slope.defjvp
 def _silu_slope_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
-    bounded = jnp.minimum(_with_limit(x), -_with_limit(-x))
+    bounded = jnp.clip(x, -_limit(x.dtype), _limit(x.dtype))
     return _silu_slope(x), t * sigmoid_slope(2 - bounded * tilt(bounded), bounded)
 
 
@@ -173,14 +177,14 @@ def _mish_slope(x):
 @_mish_slope.defjvp
 def _mish_slope_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
-    bounded = jnp.minimum(_with_limit(x), -_with_limit(-x))
+    bounded = jnp.clip(x, -_limit(x.dtype), _limit(x.dtype))
     return _mish_slope(x), t * _mish_curvature(bounded)
 
 
 def _mish_curvature(x: jax.Array) -> jax.Array:
     """With y = softplus(x): (2 + x (1 - s - 2 s tanh(y))) s / cosh(y)^2, where s = sigmoid(x)."""
     share, other, y = gated(jnp.ones_like(x), x), gated(jnp.ones_like(x), -x), smooth_relu(x)
-    return (2 + x * (other - 2 * share * tanh_of(y))) * share * tanh_slope(y)
+    return gated((2 + x * (other - 2 * share * tanh_of(y))) * tanh_slope(y), x)
 
 
 @functools.partial(jax.jit, static_argnames="axis")

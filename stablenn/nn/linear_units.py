@@ -190,6 +190,7 @@ def _celu_slope_jvp(primals, tangents):
 @jax.custom_jvp
 def _celu_by_alpha(ratio):
     """exp(u) - 1 - u exp(u) for u up to 0; near 0 as the series - u^2/2 - u^3/3 - ..., without cancellation."""
+    ratio = jnp.maximum(ratio, reach(ratio.dtype)[0])
     near, count = ratio > -1, 20 if jnp.finfo(ratio.dtype).bits == 64 else 12
     u = jnp.where(near, ratio, 0)
     series = jnp.zeros_like(u)
@@ -202,8 +203,7 @@ def _celu_by_alpha(ratio):
 @_celu_by_alpha.defjvp
 def _celu_by_alpha_jvp(primals, tangents):
     (ratio,), (t,) = primals, tangents
-    bounded = jnp.maximum(ratio, reach(ratio.dtype)[0])
-    return _celu_by_alpha(ratio), exp_times(-bounded, ratio) * t
+    return _celu_by_alpha(ratio), exp_times(-jnp.maximum(ratio, reach(ratio.dtype)[0]), ratio) * t
 
 
 @jax.jit
@@ -318,7 +318,7 @@ def _squareplus_slopes(x, b):
     scaled, small, root, inverse = _scaled_root(x, b)
     shorter = jnp.where(root == 0, 0.5, small / (2 * (root + jnp.abs(scaled)) * root))
     by_x = jnp.where(x < 0, shorter, 1 - shorter)
-    return jnp.where(jnp.isinf(x), x > 0, by_x), jnp.where(jnp.isinf(x), 0, 0.25 * inverse / root)
+    return jnp.where(jnp.isinf(x), (x > 0).astype(x.dtype), by_x), jnp.where(jnp.isinf(x), 0, 0.25 * inverse / root)
 
 
 @_squareplus_slopes.defjvp

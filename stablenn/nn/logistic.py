@@ -290,7 +290,20 @@ def _inverse_complement(x):
 def _inverse_complement_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
     inverse = _inverse_complement(x)
-    return inverse, t * -(inverse * (inverse * exp(-x).rounded))
+    return inverse, t * -(inverse * _less_one(x))
+
+
+@jax.custom_jvp
+def _less_one(x):
+    """1 / (exp(x) - 1): the same less one."""
+    return _inverse_complement(x) * exp(-x).rounded
+
+
+@_less_one.defjvp
+def _less_one_jvp(primals, tangents):
+    (x,), (t,) = primals, tangents
+    less = _less_one(x)
+    return less, t * -(_inverse_complement(x) * less)
 
 
 @jax.jit

@@ -8,7 +8,9 @@ import pytest
 from stablenn import exact
 from stablenn.floats import ulp_error
 from stablenn.nn._elementary import exponential, logarithm
-from stablenn.nn._elementary.words import Words, divide, product, square, two_sum
+from stablenn.nn._elementary.tiny_factors import TinyFactor
+from stablenn.nn._elementary.words import Words, divide, product, quotient, square, two_sum
+from stablenn.nn.logistic import gated
 
 FUNCTIONS = {
     "exp": (exponential.exp, jnp.exp, 0.75),
@@ -71,8 +73,51 @@ def test_a_quotient_is_within_one_ulp():
     assert (np.abs(actual - a / b) <= 1.01 * np.spacing(np.float32(np.abs(a / b)))).all()
 
 
+def test_a_quotient_in_two_words_loses_nothing():
+    a, b = np.random.default_rng(4).uniform(1, 2, (2, 10_000)).astype(np.float32)
+    high, low = (np.asarray(word, np.float64) for word in jax.jit(quotient)(a, b))
+    np.testing.assert_allclose(high + low, np.float64(a) / b, rtol=2.0**-33)
+    np.testing.assert_array_equal(quotient(jnp.float32([2, 0]), jnp.float32([np.inf, np.inf])).rounded, [0, 0])
+
+
 def test_words_stay_exact_where_their_parts_are_computed_in_different_kernels():
     x = inputs("expm1", np.float32)
     high, low, _ = jax.jit(lambda x: (*exponential.expm1(x), jnp.cumsum(exponential.expm1(x).low)))(x)
     right = exact(jnp.expm1, wide=True, dtype="float64", batched=True)(x)
     assert np.abs((np.float64(high) + np.float64(low)) / right - 1).max() <= 2.0**-23
+
+
+@EVERY
+def test_what_has_no_derivative_refuses_it(name):
+    def total(x):
+        return sum(FUNCTIONS[name][0](x))
+
+    for derivative in (jax.grad, jax.jacfwd):
+        with pytest.raises(NotImplementedError, match="elementary functions have no derivatives"):
+            jax.jit(derivative(total))(jnp.float32(0.5))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_tiny_factor_meets_every_factor(dtype):
+    info = np.finfo(dtype)
+    exponents = np.array([0, -1, -40, -100, -149, -200, 2 * info.minexp])
+    with jax.enable_x64(dtype == "float64"):
+        mantissa = jnp.full(len(exponents), 1.25, dtype)
+        vanishes = jnp.array(exponents == exponents.min())
+        tiny = jax.jit(TinyFactor.of)(mantissa, jnp.array(exponents, dtype), vanishes)
+        for factor in (np.array(info.max), np.array(info.max) / 3, np.array(1.0, dtype)):
+            right = np.where(vanishes, 0, np.ldexp(np.longdouble(1.25) * factor, exponents))
+            actual = np.asarray(tiny.times(jnp.array(factor, dtype)))
+            with np.errstate(over="ignore"):
+                right = np.where(right < info.tiny, 0, right).astype(dtype)
+            np.testing.assert_allclose(actual, right, rtol=info.eps)
+        assert np.isnan(tiny.times(jnp.array(np.nan, dtype))).all()
+        assert (tiny.times(jnp.array(np.inf, dtype)) == np.inf).all()
+
+
+def test_products_with_a_tiny_factor_are_differentiable_where_jax_takes_rules_apart():
+    second = jax.jit(jax.hessian(lambda v: gated(v[0], v[1])))(jnp.float32([0.3, -0.7]))
+    expected = exact(jax.hessian(lambda v: v[0] / (1 + jnp.exp(-v[1]))), wide=True, dtype="float32")(
+        np.float32([0.3, -0.7])
+    )
+    np.testing.assert_allclose(second, expected, rtol=1e-6)

@@ -103,7 +103,7 @@ def quotient(x: jax.Array, y: jax.Array) -> Words:
     ratio = x / y
     nearest = product(ratio, y)
     rest = ((x - nearest.high) - nearest.low) / y
-    return Words(ratio, jnp.where(jnp.abs(ratio) < 2.0**16, rest, 0))
+    return Words(ratio, jnp.where((jnp.abs(ratio) < 2.0**16) & (y < jnp.inf), rest, 0))
 
 
 def select(condition: jax.Array, a: Words, b: Words) -> Words:

@@ -8,6 +8,7 @@ import numpy as np
 
 from stablenn import floats
 from stablenn.precision.domain import Domain
+from stablenn.precision.domain.arguments import ends_of
 
 
 def _row(*first: float, rest: float = 0.0) -> tuple[float, ...]:
@@ -28,6 +29,67 @@ FAILURES: Mapping[str, tuple[tuple, ...]] = {
     ),
     "nn.log_sigmoid": ((-10.6,), (-1e4,), (16.7,)),  # 8 ulps by the slope; log(sigmoid) is -inf or 0
     "nn.softplus": ((-10.6,), (16.7,), (-1e4,), (1e4,)),
+    "nn.softplus_inverse": ((1e-10,), (3e-39,), (0.6931472,), (2.0000002,), (100.0,), (-0.0,)),  # exp(x) - 1 cancels
+    "nn.tanh": ((8.0,), (9.1,), (20.0,), (-43.7,), (1e-30,)),  # 1 - tanh(x)^2 is 0
+    "nn.log_cosh": (
+        (3e-4,),  # exp(x) + exp(-x) is 2
+        (2.4414062e-4,),  # in float16 half of the square is beside a tie
+        (1e-3,),
+        (1.5e-19,),  # the square is nearly too small for the format
+        (0.99999994,),  # beside the branch
+        (1.0000001,),
+        (89.0,),
+    ),
+    "nn.softcap": (
+        (1e-30, 1e38),  # the ratio is flushed
+        (600.0, 30.0),  # 1 - tanh(x / c)^2 is 0
+        (2500.0, 60.0),  # the exponential magnifies what the division rounds away
+        (3.4e38, 1.2e-38),
+        (1e-38, 1.2e-38),
+        (30.0, 30.0),
+        (1e-3, 1.0),  # tanh(u) - u / cosh(u)^2 cancels
+    ),
+    "nn.silu": (
+        (-np.inf,),  # NaN
+        (-89.0,),  # the exponential is flushed, the result is not
+        (-90.5,),
+        (-1.2784645,),  # the derivative changes its sign
+        (-1.2784646,),
+        (2.3993573,),  # the curvature does
+    ),
+    "nn.mish": ((-np.inf,), (-89.0,), (-90.5,), (-1.1924609,), (-17.4,), (89.0,)),
+    "nn.glu": (
+        ((3.4e38, -100.0),),  # the gate is flushed, the result is not
+        ((3.4e38, -30.0),),  # a mantissa above 1 times the largest number
+        ((1.0, 16.64),),  # s (1 - s) is 0
+        ((-np.inf, -np.inf),),
+        ((np.nan, -1e5),),  # 0
+    ),
+    "nn.elu": (
+        (-17.33, 1.0),  # the gradient is 0
+        (-1.3, 3.4e38),  # a mantissa above 1 times the largest number
+        (-100.0, 1e30),  # the exponential is flushed, the result is not
+        (-1e-10, 1.0),
+        (np.inf, 1.0),  # 0 * inf
+    ),
+    "nn.celu": (
+        (-1e-30, 1e38),  # the ratio is flushed
+        (-17.33, 1.0),
+        (-2500.0, 40.0),  # the exponential magnifies what the division rounds away
+        (-3.4e38, 1.2e-38),
+        (-1e-3, 1.0),  # the derivative by alpha cancels
+        (np.inf, 1.0),
+    ),
+    "nn.selu": ((-17.33,), (-1e-10,), (-88.0,), (np.inf,), (-np.inf,)),
+    "nn.squareplus": (
+        (-1e4, 4.0),  # x + |x|
+        (-1e20, 4.0),  # the square overflows
+        (1e20, 4.0),
+        (-1.0, 3.4e38),
+        (-3.4e38, 3.5e37),
+        (1e-25, 1.2e-38),  # the square is flushed
+        (np.inf, 4.0),
+    ),
     "nn.logit": ((0.5000001,), (0.4999999,), (1e-30,), (-0.0,)),  # the logarithms cancel; -0 is a probability
     "nn.log1mexp": ((1e-10,), (0.6931472,), (0.69,), (0.7,), (-0.0,)),  # beside the branch at log 2
     "nn.ndtr": ((-12.5,), (-11.384818,), (-2.16,)),  # 154 ulps by the rounding of x^2
@@ -207,7 +269,7 @@ FAILURES: Mapping[str, tuple[tuple, ...]] = {
 
 
 def past_failures(name: str, domain: Domain, *, subnormals: bool) -> tuple[np.ndarray, ...] | None:
-    """The failures of one Spec as a batch of its domain's dtypes; what overflows there becomes infinite."""
+    """The failures of one Spec as a batch of its domain's dtypes; what lies beyond its range moves to the end."""
     rows = FAILURES.get(name)
     if not rows:
         return None
@@ -219,5 +281,7 @@ def past_failures(name: str, domain: Domain, *, subnormals: bool) -> tuple[np.nd
         if argument.is_float and not subnormals:
             tiny = np.abs(values.astype(np.float64)) < floats.format_of(argument.dtype).tiny
             values = np.where(tiny, np.copysign(np.zeros((), values.dtype), values), values)
+        if argument.is_float and not argument.simplex:
+            values = np.clip(values, *ends_of(argument))
         columns.append(values)
     return tuple(columns)
