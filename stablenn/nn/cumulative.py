@@ -47,9 +47,10 @@ def logcumsumexp(operand: ArrayLike, axis: int = 0, reverse: bool = False) -> ja
       >>> print(nn.logcumsumexp(jnp.array([-jnp.inf, 0.0, 0.0, 1e4])))
       [         -inf 0.0000000e+00 6.9314718e-01 1.0000000e+04]
     """
-    if not -operand.ndim <= axis < operand.ndim:
-        raise ValueError(f"logcumsumexp: axis {axis} is out of bounds for an array of {operand.ndim} axes")
-    return _logcumsumexp(operand, axis % operand.ndim, reverse)
+    x = jnp.asarray(operand)
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"logcumsumexp: axis {axis} is out of bounds for an array of {x.ndim} axes")
+    return _logcumsumexp(x, axis % x.ndim, reverse)
 
 
 def _sums(x: jax.Array, t: jax.Array, axis: int, reverse: bool) -> tuple[jax.Array, Words, jax.Array]:
