@@ -154,34 +154,39 @@ def _scaled_ratios_jvp(axes, centred, primals, tangents):
     _, weights = _projection(x, where, epsilon, axes, centred)
     # The factors belong to the weights of the sum, which lifts small ones: no part of the difference is flushed alone.
     lift = jnp.where(inverse > 2.0**60, 1, 2.0 ** (jnp.finfo(x.dtype).nmant + 1)).astype(x.dtype)
-    slope, outward = _slopes(x, factors, where, epsilon, lift, axes, centred)
+    # Forward mode forms the difference of each entry: where that is small, it is lifted as well.
+    small = (lift != 1) & (jnp.abs(factors) * inverse < 2.0**-60)
+    raised = jnp.where(small, lift, 1)
+    slope, outward = _slopes(x, factors, where, epsilon, lift, raised, axes, centred)
     t = t / lift
     tangent = slope * _centred(t, where, axes, centred) - outward * total(masked(weights * t, where), axes)
+    tangent = tangent / raised
     tangent = tangent + values * factors_t - values * factors * (inverse * (inverse * epsilon_t) / 2)
     return scaled_ratios(x, factors, where, epsilon, axes, centred), tangent
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(5, 6))
-def _slopes(x, factors, where, epsilon, lift, axes, centred):
-    """factors * lift / root, alone and times the deviations."""
+@functools.partial(jax.custom_jvp, nondiff_argnums=(6, 7))
+def _slopes(x, factors, where, epsilon, lift, raised, axes, centred):
+    """factors * lift * raised / root, alone and times the deviations."""
     r = _ratios(x, where, epsilon, axes, centred)
     top = jnp.finfo(x.dtype).max  # an infinite slope would make NaN of a zero tangent
-    alone = quotient(factors, lift, 1 / r.power, r.root)
-    outward = quotient(factors * lift, r.deviations, 1 / r.power, r.root)
+    alone = quotient(factors, lift * raised, 1 / r.power, r.root)
+    outward = quotient(factors * lift, r.deviations * raised, 1 / r.power, r.root)
     return jnp.clip(alone, -top, top), jnp.clip(outward, -top, top)
 
 
 @_slopes.defjvp
 def _slopes_jvp(axes, centred, primals, tangents):
-    (x, factors, where, epsilon, lift), (t, factors_t, _, epsilon_t, _) = primals, tangents
+    (x, factors, where, epsilon, lift, raised), (t, factors_t, _, epsilon_t, _, _) = primals, tangents
 
     def slopes(x, factors, epsilon):
         _, inverse = ratios(x, where, epsilon, axes, centred)
         deviations, _ = _projection(x, where, epsilon, axes, centred)
-        return factors * inverse * lift, factors * inverse * deviations * lift
+        slope = factors * inverse * (lift * raised)
+        return slope, slope * deviations
 
     _, tangent = jax.jvp(slopes, (x, factors, epsilon), (t, factors_t, epsilon_t))
-    return _slopes(x, factors, where, epsilon, lift, axes, centred), tangent
+    return _slopes(x, factors, where, epsilon, lift, raised, axes, centred), tangent
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
@@ -207,7 +212,8 @@ def weighted_deviations(x, where, weight, axes):
     """The deviations times `weight`; 0 where masked, NaN where several infinities have no limit."""
     values, scale, _, infinite, several = deviations(x, where, axes, centred=True)
     values = values * weight
-    values = jnp.where(infinite & (values != 0), jnp.copysign(jnp.inf, values), values * scale)
+    # the selection keeps XLA from multiplying weight and scale first, which may be too small for the format
+    values = jnp.where(infinite & (values != 0), jnp.copysign(jnp.inf, values), values) * scale
     return masked(jnp.where(several, jnp.nan, values), where)
 
 

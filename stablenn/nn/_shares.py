@@ -32,7 +32,6 @@ class Shifted(NamedTuple):
     difference: jax.Array  # x - maximum, rounded
     error: jax.Array  # what that rounding took away
     exp: jax.Array  # exp(x - maximum) * 2^power, 0 where masked
-    scaled_total: jax.Array  # sum of exp
     scaled_rest: jax.Array  # sum of exp off the maximum
     ties: jax.Array  # how often the maximum occurs, less one
     undefined: jax.Array  # no finite entry, or several infinities at the top: the shares have no limit
@@ -58,12 +57,10 @@ def shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> Shifted:
     is_max = included == finite
     difference, error = subtract(included, finite)
     exp = scaled_exp(difference, error)
-    scaled_total = jnp.sum(exp, axis, keepdims=True)
     scaled_rest = jnp.sum(jnp.where(is_max, 0, exp), axis, keepdims=True)
     ties = jnp.sum(is_max, axis, keepdims=True, dtype=x.dtype) - 1
-    several = (maximum == jnp.inf) & (scaled_total > 1.5 * 2.0 ** scale_of(x.dtype).power)
-    undefined = (maximum == -jnp.inf) | several
-    return Shifted(maximum, difference, error, exp, scaled_total, scaled_rest, ties, undefined)
+    undefined = (maximum == -jnp.inf) | ((maximum == jnp.inf) & (ties > 0))
+    return Shifted(maximum, difference, error, exp, scaled_rest, ties, undefined)
 
 
 def subtract(x: jax.Array, y: jax.Array) -> Words:
@@ -124,8 +121,7 @@ def softmax_tangent(t: jax.Array, scaled: jax.Array, axis: Axis) -> jax.Array:
 def scaled_softmax(x, where, axis):
     """softmax(x) * 2^power."""
     shifted = shift(x, axis, where)
-    total = shifted.scaled_total * 2.0 ** -scale_of(x.dtype).power
-    s = jnp.where(shifted.undefined, jnp.nan, shifted.exp / total)
+    s = jnp.where(shifted.undefined, jnp.nan, shifted.exp / (1 + shifted.rest))
     return s if where is None else jnp.where(where, s, 0)
 
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stablenn.nn._elementary.words import Words, fast_two_sum
+
 Axes = tuple[int, ...]
 
 
@@ -21,7 +23,7 @@ def total(x: jax.Array, axes: Axes) -> jax.Array:
     return folded + jnp.sum(rest, axes, keepdims=True) if rest.size else folded
 
 
-def dot(x: jax.Array, y: jax.Array, axes: Axes) -> jax.Array:
+def dot(x: jax.Array, y: jax.Array, axes: Axes) -> Words:
     """The sum of products of numbers below 2, with what products and sum round away.
 
     Products of leading halves are exact. Their parts on a coarse grid add up without any rounding, and what is left is
@@ -42,7 +44,7 @@ def dot(x: jax.Array, y: jax.Array, axes: Axes) -> jax.Array:
         x.dtype
     )
     coarse = (high + rounder) - rounder
-    return (total(coarse, axes) + total((high - coarse) + low, axes)) / lift**2
+    return fast_two_sum(total(coarse, axes), total((high - coarse) + low, axes)).times_power(lift**-2)
 
 
 def _leading_half(x: jax.Array) -> jax.Array:

@@ -6,7 +6,6 @@ an exponential below a threshold is computed as ``exp(x) * 2**power``, by adding
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stablenn.nn._elementary.exponential import log_2_parts, one_plus
+from stablenn.nn._elementary.exponential import reduced_exp
 from stablenn.nn._elementary.words import Words, power_of_two
 
 _LOG_2 = Fraction("0.693147180559945309417232121458176568075500134360255254120680")
@@ -41,38 +40,19 @@ def scale_of(dtype) -> Scale:
     return Scale(threshold, power, float(high), float(shift - high))
 
 
-def change_exp(x: jax.Array, error: jax.Array | float = 0.0) -> tuple[jax.Array, Words]:
-    """exp(x + error) as 2^n times 1 + a change, where `error` is a few ulps of x.
-
-    With x = n log 2 + r the change is r + r^2 q(r), of which the last term alone is rounded twice: a relative error
-    near 2^-27, in float64 2^-57. |n| is at most four times the largest exponent of the format: so many digits are free
-    in the first part of log 2.
-    """
-    high, middle, low = log_2_parts(x.dtype)
-    n = jax.lax.round(x * (1 / math.log(2)), jax.lax.RoundingMethod.TO_NEAREST_EVEN)
-    start, rest = x - n * high, (error - n * low) - n * middle
-    r = start + rest
-    lost = (start - r) + rest
-    last = 14 if jnp.finfo(x.dtype).bits == 64 else 8
-    series = jnp.full_like(r, 1 / math.factorial(last))
-    for k in range(last - 1, 1, -1):
-        series = series * r + 1 / math.factorial(k)
-    return n, Words(r, r * r * series + lost)
-
-
-def mantissa_exp(x: jax.Array, error: jax.Array | float = 0.0) -> tuple[jax.Array, Words]:
+def mantissa_exp(x: jax.Array, error: jax.Array | None = None) -> tuple[jax.Array, Words]:
     """exp(x + error) as 2^n times a number."""
-    n, change = change_exp(x, error)
-    return n, one_plus(change)
+    reduced = reduced_exp(x, error)
+    return reduced.exponent, reduced.mantissa
 
 
-def exp_words(x: jax.Array, error: jax.Array | float = 0.0) -> Words:
+def exp_words(x: jax.Array, error: jax.Array | None = None) -> Words:
     """exp(x + error) for x up to 0 in two words, 0 where it underflows."""
     n, mantissa = mantissa_exp(x, error)
     return times_power(mantissa, n)
 
 
-def scaled_exp(x: jax.Array, error: jax.Array | float = 0.0) -> jax.Array:
+def scaled_exp(x: jax.Array, error: jax.Array | None = None) -> jax.Array:
     """exp(x + error) * 2^power for x up to 0, within 0.6 ulps, where `error` is a few ulps of x."""
     n, mantissa = mantissa_exp(x, error)
     return times_power(mantissa, n + scale_of(x.dtype).power).high

@@ -81,7 +81,8 @@ def attention_weights(
 @rounded_once("query", "key")
 def _weights(query, key, bias, mask, scale, is_causal):
     batched = query.ndim == 4
-    query, key, bias, mask = (v if v is None else _with_four_axes(v) for v in (query, key, bias, mask))
+    query, key = _with_four_axes(query), _with_four_axes(key)
+    bias, mask = (v if v is None else _with_four_axes(v) for v in (bias, mask))
     (batch, targets, heads, features), (_, sources, groups, _) = query.shape, key.shape
     shape = (batch, heads, targets, sources)
     if bias is not None:

@@ -47,9 +47,10 @@ def logcumsumexp(operand: ArrayLike, axis: int = 0, reverse: bool = False) -> ja
       >>> print(nn.logcumsumexp(jnp.array([-jnp.inf, 0.0, 0.0, 1e4])))
       [         -inf 0.0000000e+00 6.9314718e-01 1.0000000e+04]
     """
-    if not -operand.ndim <= axis < operand.ndim:
-        raise ValueError(f"logcumsumexp: axis {axis} is out of bounds for an array of {operand.ndim} axes")
-    return _logcumsumexp(operand, axis % operand.ndim, reverse)
+    x = jnp.asarray(operand)
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"logcumsumexp: axis {axis} is out of bounds for an array of {x.ndim} axes")
+    return _logcumsumexp(x, axis % x.ndim, reverse)
 
 
 def _sums(x: jax.Array, t: jax.Array, axis: int, reverse: bool) -> tuple[jax.Array, Words, jax.Array]:
@@ -71,9 +72,24 @@ def _sums(x: jax.Array, t: jax.Array, axis: int, reverse: bool) -> tuple[jax.Arr
         weighted = (t1 * factor1.high + t1 * factor1.low) + (t2 * factor2.high + t2 * factor2.low)
         return top, both, weighted
 
-    counts = jnp.where(x == -jnp.inf, 0, jnp.ones_like(x))
+    # all that depends on x, for those who differentiate, are these exponentials; the maxima drop out of quotients
+    counts = jnp.where(x == -jnp.inf, 0, _unit_exp(x))
+    x = jax.lax.stop_gradient(x)
     start = x, Words(counts, jnp.zeros_like(x)), t * counts
     return jax.lax.associative_scan(combine, start, reverse=reverse, axis=axis)
+
+
+@jax.custom_jvp
+def _unit_exp(x):
+    """exp(x), beside exp(x) as the unit."""
+    return jnp.ones_like(x)
+
+
+@_unit_exp.defjvp
+def _unit_exp_jvp(primals, tangents):
+    (x,), (t,) = primals, tangents
+    unit = _unit_exp(x)
+    return unit, unit * t
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
@@ -89,19 +105,10 @@ def _logcumsumexp_jvp(axis, reverse, primals, tangents):
     return _logcumsumexp(x, axis, reverse), _weighted_means(x, t, axis, reverse)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def _weighted_means(x, t, axis, reverse):
     """The means of t over the prefixes, weighted by exp(x)."""
     top, sums, weighted = _sums(x, t, axis, reverse)
-    inverse = divide(Words(jnp.ones_like(x), jnp.zeros_like(x)), Words(jnp.maximum(sums.high, 1), sums.low))
+    one = Words(jnp.ones_like(x), jnp.zeros_like(x))
+    inverse = divide(one, Words(jnp.where(sums.high < 1, 1, sums.high), sums.low))
     undefined = jnp.isnan(top) | ((top == jnp.inf) & (sums.high > 1))
     return weighted * jnp.where(undefined, jnp.nan, inverse)
-
-
-@_weighted_means.defjvp
-def _weighted_means_jvp(axis, reverse, primals, tangents):
-    (x, t), (x_t, t_t) = primals, tangents
-    by_x = _weighted_means(x, t * x_t, axis, reverse) - _weighted_means(x, t, axis, reverse) * _weighted_means(
-        x, x_t, axis, reverse
-    )
-    return _weighted_means(x, t, axis, reverse), _weighted_means(x, t_t, axis, reverse) + by_x

@@ -113,7 +113,7 @@ def cosine_similarity(
 def _squared(x, least, axes) -> tuple[Scaled, jax.Array, jax.Array]:
     """Scaled entries; what the square of their norm is taken for, NaN if there are several infinities; if it is so."""
     entries = scaled(x, axes, least=jnp.sqrt(least))
-    square = dot(entries.values, entries.values, axes)
+    square = dot(entries.values, entries.values, axes).rounded
     least = jnp.where(entries.infinite, 0, least * (1 / entries.scale) * (1 / entries.scale))
     square = jnp.where(entries.infinite & (square > 1), jnp.nan, square)
     return entries, jnp.where(square < least, least, square), square < least
@@ -123,7 +123,7 @@ def _quotients(a, b, least, axes):
     """The scaled vectors, their dot product and its quotients by the squared norm of each and by both norms."""
     (a, a_square, a_short), (b, b_square, b_short) = (_squared(x, least, axes) for x in (a, b))
     defined = (a_square != 0) & (b_square != 0)
-    product = jnp.where(defined, dot(a.values, b.values, axes), a_square * b_square)  # 0 or NaN
+    product = jnp.where(defined, dot(a.values, b.values, axes).rounded, a_square * b_square)  # 0 or NaN
     size = jnp.where(defined, jnp.sqrt(a_square * b_square), 1)
     by_a = jnp.where(a_short, 0, product / jnp.where(a_square == 0, 1, a_square))
     by_b = jnp.where(b_short, 0, product / jnp.where(b_square == 0, 1, b_square))

@@ -303,8 +303,7 @@ def _argument(z: jax.Array) -> Words:
 def _logistic_terms(w: Words) -> tuple[Words, jax.Array, Words]:
     """e and n of exp(-w) = e 2^n, and 1 + exp(-w)."""
     exp = reduced_exp(-w.high, -w.low)
-    mantissa = fast_two_sum(1, exp.change.high)
-    e = Words(mantissa.high, mantissa.low + exp.change.low)
+    e = exp.mantissa
     return e, exp.exponent, fast_two_sum(1, ldexp(e.high, exp.exponent))
 
 

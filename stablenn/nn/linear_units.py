@@ -190,7 +190,7 @@ def _celu_slope_jvp(primals, tangents):
 @jax.custom_jvp
 def _celu_by_alpha(ratio):
     """exp(u) - 1 - u exp(u) for u up to 0; near 0 as the series - u^2/2 - u^3/3 - ..., without cancellation."""
-    ratio = jnp.maximum(ratio, reach(ratio.dtype)[0])
+    ratio = jnp.maximum(ratio, reach(ratio.dtype)[0])  # where an infinite one has vanished
     near, count = ratio > -1, 20 if jnp.finfo(ratio.dtype).bits == 64 else 12
     u = jnp.where(near, ratio, 0)
     series = jnp.zeros_like(u)

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import log_2_parts, one_plus
+from stablenn.nn._elementary.exponential import log_2_parts, one_plus, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p
 from stablenn.nn._elementary.words import Words, divide, fast_two_sum, two_sum
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._shares import added, subtract
-from stablenn.nn._underflow import change_exp, exp_words, times_power
+from stablenn.nn._underflow import exp_words, times_power
 
 
 @jax.jit
@@ -128,7 +128,7 @@ class _Complement(NamedTuple):
 def _complement(x1: jax.Array, x2: jax.Array) -> _Complement:
     larger, smaller = jnp.maximum(x1, x2), jnp.minimum(x1, x2)
     distance = subtract(smaller, larger)
-    n, change = change_exp(*distance)
+    n, change = reduced_exp(*distance)
     exp = times_power(one_plus(change), n)
     rest = fast_two_sum(1, -exp.high)
     rest = fast_two_sum(rest.high, rest.low - exp.low)
@@ -168,7 +168,9 @@ def _where_defined(x1, x2, value):
 
 
 def _quotient(x1, x2, words: Words, complement: _Complement) -> jax.Array:
-    quotient = divide(words, complement.rest) * jnp.where(
+    high, low = complement.rest  # too small to be squared, as `divide` does
+    quotient = words.high / high
+    quotient = (quotient + (words.low - quotient * low) / high) * jnp.where(
         complement.power > 0, 2.0 ** (jnp.finfo(x1.dtype).nmant + 2), 1
     )
     return _where_defined(x1, x2, jnp.where(complement.rest.high == 0, jnp.inf, quotient))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import one_plus
+from stablenn.nn._elementary.exponential import one_plus, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p
 from stablenn.nn._elementary.words import Words, product, two_sum
 from stablenn.nn._factors import factored_sum, log_size, shares_and_quotients
@@ -17,7 +17,7 @@ from stablenn.nn._scaling import power_of_two
 from stablenn.nn._shares import Axis, added, masked, scaled_softmax, shift, with_mask
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._totals import total
-from stablenn.nn._underflow import change_exp, scale_of, times_power
+from stablenn.nn._underflow import scale_of, times_power
 
 
 @functools.partial(jax.jit, static_argnames=("axis", "keepdims", "return_sign"))
@@ -161,7 +161,7 @@ def _logmeanexp(x, where, axis):
     # Where all entries are near the largest one, exp(x - maximum) - 1 takes the place of the exponential.
     lowest = jnp.min(distance, axis, keepdims=True, initial=0)
     near = lowest > -0.34
-    n, change = change_exp(distance, shifted.error)
+    n, change = reduced_exp(distance, shifted.error)
     exp = times_power(one_plus(change), n)
     terms = [jnp.where(included, jnp.where(near, a, b), 0) for a, b in zip(change, exp, strict=True)]
     unit = jnp.where(near, 2 * power_of_two(-lowest), 1)

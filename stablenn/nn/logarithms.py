@@ -9,7 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from stablenn.nn._log1p import log1p
+from stablenn.nn._elementary.exponential import exp, expm1, reduced_exp
+from stablenn.nn._elementary.logarithm import log, with_limits
+from stablenn.nn._elementary.logarithm import log1p as log1p_words
+from stablenn.nn._elementary.words import Words, apart, divide, ldexp
+from stablenn.nn._quotients import over, ratio
 from stablenn.nn._rounding import at_least_float32, converted, float_dtype, rounded_once
 from stablenn.nn._tangents import instantiate, is_zero
 
@@ -79,8 +83,7 @@ def _log_of_larger(x, min_value):
 def _log_of_larger_jvp(primals, tangents):
     (x, min_value), (x_t, min_t) = primals, tangents
     below = x < min_value  # false for NaN, which therefore passes into the derivative
-    inverse = 1 / jnp.where(below, min_value, x)
-    return _log_of_larger(x, min_value), jnp.where(below, min_t, x_t) * inverse
+    return _log_of_larger(x, min_value), over(jnp.where(below, min_t, x_t), jnp.where(below, min_value, x))
 
 
 @jax.jit
@@ -116,27 +119,36 @@ def log1mexp(x: ArrayLike) -> jax.Array:
     return _log1mexp(x)
 
 
-def _one_minus_exp(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """exp(-x), and one minus it with Kahan's correction: XLA's expm1 would cost six ulps."""
-    # The barrier keeps XLA from simplifying log(exp(x)) to x.
-    exp = jax.lax.optimization_barrier(jnp.exp(-x))
-    log = jnp.log(exp)
-    unrounded = (exp < 1) & (exp > 0.25)
-    return exp, jnp.where(unrounded, (1 - exp) * (x / -jnp.where(unrounded, log, -1)), jnp.where(exp < 1, 1 - exp, x))
-
-
 @jax.custom_jvp
 def _log1mexp(x):
-    exp, complement = _one_minus_exp(x)
-    return jnp.where(exp < 0.5, log1p(-exp), jnp.log(complement))
+    size = jnp.abs(x)
+    complement = -expm1(-size)
+    # far away what one minus it keeps of the exponential is flushed: there it is all that counts
+    result = jnp.where(size > 40, -exp(-size).rounded, log(complement.high, complement.low).rounded)
+    return jnp.where(x == 0, -jnp.inf, jnp.where(x < 0, jnp.nan, apart(x, result)))
 
 
 @_log1mexp.defjvp
 def _log1mexp_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
-    exp, complement = _one_minus_exp(x)
-    slope = jnp.where(x < 0, jnp.nan, exp / jnp.abs(complement))
-    return _log1mexp(x), t * slope
+    return _log1mexp(x), t * _log1mexp_slope(x)
+
+
+@jax.custom_jvp
+def _log1mexp_slope(x):
+    """exp(-x) / (1 - exp(-x)), which is 1 / x as far as the format goes for the smallest x."""
+    size = jnp.abs(x)
+    e = reduced_exp(-size)
+    slope = ldexp(divide(e.mantissa, -expm1(-size)), e.exponent)
+    slope = jnp.where(size < jnp.finfo(x.dtype).eps / 64, 1 / size, slope)
+    return jnp.where(x < 0, jnp.nan, slope)
+
+
+@_log1mexp_slope.defjvp
+def _log1mexp_slope_jvp(primals, tangents):
+    (x,), (t,) = primals, tangents
+    slope = _log1mexp_slope(x)
+    return slope, -(t * slope) * (1 + slope)
 
 
 @jax.jit
@@ -203,6 +215,17 @@ def xlog1py(x: ArrayLike, y: ArrayLike) -> jax.Array:
     return _xlog1py(*jnp.broadcast_arrays(x, y))
 
 
+@jax.custom_jvp
+def _log1p(y: jax.Array) -> jax.Array:
+    return with_limits(1 + y, log1p_words(Words(y, jnp.zeros_like(y))).rounded)
+
+
+@_log1p.defjvp
+def _log1p_jvp(primals, tangents):
+    (y,), (t,) = primals, tangents
+    return _log1p(y), over(t, 1 + y)
+
+
 def _times(x, log_y, y):
     return jnp.where((x == 0) & ~jnp.isnan(y), 0, x * log_y)
 
@@ -214,7 +237,7 @@ def _times_tangent(x, log_y, argument, tangents):
     if not is_zero(x_t):
         tangent += log_y * instantiate(x_t)
     if not is_zero(y_t):
-        slope = jnp.where(argument < 0, jnp.nan, x / jnp.abs(argument))
+        slope = jnp.where(argument < 0, jnp.nan, ratio(x, jnp.abs(argument)))
         tangent += jnp.where((x == 0) & ~jnp.isnan(argument), 0, slope) * instantiate(y_t)
     return tangent
 
@@ -232,10 +255,10 @@ def _xlogy_jvp(primals, tangents):
 
 @jax.custom_jvp
 def _xlog1py(x, y):
-    return _times(x, log1p(y), y)
+    return _times(x, _log1p(y), y)
 
 
 @functools.partial(_xlog1py.defjvp, symbolic_zeros=True)
 def _xlog1py_jvp(primals, tangents):
     x, y = primals
-    return _xlog1py(x, y), _times_tangent(x, log1p(y), 1 + y, tangents)
+    return _xlog1py(x, y), _times_tangent(x, _log1p(y), 1 + y, tangents)

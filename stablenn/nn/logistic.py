@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from stablenn.nn._elementary.exponential import exp, expm1, reach, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p, with_limits
 from stablenn.nn._elementary.tiny_factors import TinyFactor
-from stablenn.nn._elementary.words import Words, apart, divide, fast_two_sum, ldexp, multiply, select
+from stablenn.nn._elementary.words import Words, apart, divide, fast_two_sum, ldexp, select
 from stablenn.nn._rounding import rounded_once
 
 
@@ -49,13 +49,17 @@ def sigmoid(x: ArrayLike) -> jax.Array:
     return gated(jnp.ones_like(x), x)
 
 
-def exp_neg_abs(x: jax.Array, low: jax.Array | None = None) -> tuple[Words, Words, jax.Array]:
-    """e = exp(-|x + low|), up to a power of two that might underflow; 1 + e; and the exponent of that power."""
+def exp_neg_abs(x: jax.Array) -> tuple[Words, Words, jax.Array]:
+    """e = exp(-|x|), up to a power of two that might underflow; 1 + e; and the exponent of that power."""
+    e, exponent = _exp_neg_abs(x)
+    total = fast_two_sum(1, ldexp(e.high, exponent))
+    return e, fast_two_sum(total.high, total.low + ldexp(e.low, exponent)), exponent
+
+
+def _exp_neg_abs(x: jax.Array, low: jax.Array | None = None) -> tuple[Words, jax.Array]:
+    """exp(-|x + low|) as a number near one and the exponent of a power of two."""
     reduced = reduced_exp(-jnp.abs(x), None if low is None else jnp.where(x < 0, low, -low))
-    e = reduced.mantissa
-    high, rest = ldexp(e.high, reduced.exponent), ldexp(e.low, reduced.exponent)
-    total = fast_two_sum(1, high)
-    return e, fast_two_sum(total.high, total.low + rest), reduced.exponent
+    return reduced.mantissa, reduced.exponent
 
 
 @jax.custom_jvp
@@ -98,9 +102,12 @@ def scaled_slope(factor: jax.Array, x: jax.Array, low: jax.Array | None = None) 
 
 
 def _slope_at(x: jax.Array, low: jax.Array | None = None) -> TinyFactor:
-    """sigmoid(z) sigmoid(-z) at z = x + low."""
-    e, total, exponent = exp_neg_abs(x, low)
-    return TinyFactor.of(divide(e, multiply(total, total)), exponent, jnp.abs(x) > -reach(x.dtype)[0])
+    """sigmoid(z) sigmoid(-z) = e / (1 + e)^2 at z = x + low, where e = exp(-|z|)."""
+    e, exponent = _exp_neg_abs(x, low)
+    whole = ldexp(e.high, exponent)
+    # the last word of e counts once in the numerator, and twice in the square
+    quotient = (e.high + e.low * (1 - whole)) / (1 + whole * (2 + whole))
+    return TinyFactor.of(quotient, exponent, jnp.abs(x) > -reach(x.dtype)[0])
 
 
 @jax.custom_jvp

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from stablenn.nn._axes import axes_of
+from stablenn.nn._elementary.words import Words, fast_two_sum, multiply, square
 from stablenn.nn._rounding import float_dtype, rounded_once
 from stablenn.nn._scaling import Scaled, halves, scaled
 from stablenn.nn._shares import Axis
@@ -95,30 +96,35 @@ def direction(x, axes):
 @direction.defjvp
 def _direction_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    values, weights = _projection(x, axes)
-    before, after = halves(_inverse(x, axes))
+    values, weights, inverse = _projection(x, axes)
+    before, after = halves(jnp.where(inverse == 0, 0, 1 / scaled(x, axes).scale))
     t = t * before
-    return direction(x, axes), (t - values * total(weights * t, axes)) * after
-
-
-def _inverse(x, axes):
-    size = euclidean(x, axes)
-    return jnp.where(size == 0, 0, 1 / jnp.where(size == 0, 1, size))
+    return direction(x, axes), (t * inverse - values * total(weights * t, axes)) * after
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _projection(x, axes):
-    """Scaled entries, and these over their squared norm: products are those of two entries of the direction."""
+    """Scaled entries, these over the cube of their norm, and 1 over that; 0 where a derivative vanishes.
+
+    The cube is rounded once: what else is rounded in a derivative is two products.
+    """
     entries = scaled(x, axes)
-    square = dot(entries.values, entries.values, axes)
-    several = entries.infinite & (square > 1)
-    return entries.values, entries.values / jnp.where(several, jnp.nan, jnp.where(square == 0, 1, square))
+    exact = dot(entries.values, entries.values, axes)
+    vanishes, several = (exact.high == 0) | entries.infinite, entries.infinite & (exact.high > 1)
+    exact = Words(jnp.where(vanishes, 1, exact.high), jnp.where(vanishes, 0, exact.low))
+    root = 1 / jnp.sqrt(exact.high)
+    square_over = multiply(square(root), exact)  # nearly 1: Newton's step
+    inverse = fast_two_sum(root, root * (((1 - square_over.high) - square_over.low) / 2))
+    cube = multiply(multiply(inverse, inverse), inverse).rounded
+    weights = entries.values * jnp.where(several, jnp.nan, cube)
+    return entries.values, weights, jnp.where(vanishes, 0, inverse.high)
 
 
 @_projection.defjvp
 def _projection_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    values, weights = _projection(x, axes)
-    scale = scaled(x, axes).scale
-    t, relative = t * (1 / scale), _inverse(x, axes) * scale
-    return (values, weights), (t, t * relative * relative - weights * (2 * total(weights * t, axes)))
+    values, weights, inverse = _projection(x, axes)
+    t = t * jnp.where(inverse == 0, 0, 1 / scaled(x, axes).scale)
+    along = total(weights * t, axes)
+    relative = along / jnp.where(inverse == 0, 1, inverse)
+    return (values, weights, inverse), (t, t * inverse * inverse * inverse - 3 * weights * relative, -along)

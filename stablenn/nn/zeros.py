@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stablenn.nn._quotients import over
 from stablenn.nn._rounding import rounded_once
 
 
@@ -96,6 +97,6 @@ def _safe_divide_jvp(primals, tangents):
     (x, y), (x_t, y_t) = primals, tangents
     nothing = y == 0
     quotient = _safe_divide(x, y)
+    divisor = jnp.where(nothing, 1, y)
     # x / y^2 as two divisions, since y^2 leaves the range long before the quotient does
-    tangent = jnp.where(nothing, 0, x_t / jnp.where(nothing, 1, y))
-    return quotient, tangent - _safe_divide(quotient, y) * y_t
+    return quotient, jnp.where(nothing, 0, over(x_t - quotient * y_t, divisor))

@@ -1,7 +1,7 @@
 r"""exp and expm1 in two words.
 
 With :math:`x = n \log 2 + r`, |r| at most half of log 2, exp(x) is :math:`2^n (1 + r + r^2 q(r))`, where q is a Taylor
-series. What is rounded before the end, r and the last term, is a third and a fifteenth of the result.
+series. The last term alone is rounded before the end, at most a fifteenth of the result.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Reduced(NamedTuple):
     """exp(x) = 2^exponent * (1 + change)."""
 
     exponent: jax.Array  # an integer, as a float
-    change: Words
+    change: Words  # not normalised
 
     @property
     def mantissa(self) -> Words:
@@ -45,7 +45,7 @@ class Reduced(NamedTuple):
 
 
 def reach(dtype) -> tuple[float, float]:
-    """The arguments of exp: below, it vanishes in any product; above, its exponent would be too large."""
+    """The arguments of exp: below, it vanishes in any product with one number; above, its exponent is too large."""
     info = jnp.finfo(dtype)
     return 2 * int(info.minexp) * math.log(2), (int(info.maxexp) - 0.6) * math.log(2)
 
@@ -53,16 +53,19 @@ def reach(dtype) -> tuple[float, float]:
 def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
     """exp(x + low) for x up to 88 (float64: 709), where `low` is a few ulps of x."""
     lowest, highest = reach(x.dtype)
-    x = jnp.minimum(jnp.maximum(without_derivative(x), lowest), highest)
+    # twice the reach leaves room for the exponents of other factors; the products with log 2 are still exact
+    x = jnp.minimum(jnp.maximum(without_derivative(x), 2 * lowest), highest)
     n = jax.lax.round(x * (1 / math.log(2)), jax.lax.RoundingMethod.TO_NEAREST_EVEN)
-    high, middle, rest = log_2_parts(x.dtype)
-    r = ((x - n * high) - n * middle) - n * rest
-    last = 14 if jnp.finfo(x.dtype).bits == 64 else 8
-    series = jnp.full_like(r, 1 / math.factorial(last))
-    for k in range(last - 1, 1, -1):
+    high, middle, last = log_2_parts(x.dtype)
+    start = x - n * high
+    rest = -n * middle - n * last if low is None else (low - n * last) - n * middle
+    r = start + rest
+    lost = (start - r) + rest
+    length = 14 if jnp.finfo(x.dtype).bits == 64 else 8
+    series = jnp.full_like(r, 1 / math.factorial(length))
+    for k in range(length - 1, 1, -1):
         series = series * r + 1 / math.factorial(k)
-    change = fast_two_sum(r, r * r * series)
-    return Reduced(n, change if low is None else Words(change.high, change.low + (low + low * change.high)))
+    return Reduced(n, Words(r, r * r * series + lost))
 
 
 def exp(x: jax.Array, low: jax.Array | None = None) -> Words:

@@ -91,7 +91,8 @@ def halves(a: jax.Array) -> Words:
 def divide(a: Words, b: Words) -> jax.Array:
     """The quotient of normalised numbers, rounded: within about one ulp."""
     # The correction does not use the quotient: XLA keeps what is divided and used twice in memory.
-    return a.high / b.high + (a.low * b.high - a.high * b.low) / (b.high * b.high)
+    inverse = 1 / b.high
+    return a.high / b.high + (a.low - a.high * inverse * b.low) * inverse
 
 
 def quotient(x: jax.Array, y: jax.Array) -> Words:
@@ -119,13 +120,14 @@ def power_of_two(exponent: jax.Array, dtype) -> jax.Array:
 
 
 def powers(exponent: jax.Array, dtype) -> tuple[jax.Array, jax.Array]:
-    """2^exponent for exponents from twice the least to the largest, as a product of two numbers in range."""
-    first = jnp.maximum(exponent, float(jnp.finfo(dtype).minexp))
-    return power_of_two(first, dtype), power_of_two(exponent - first, dtype)
+    """2^exponent as a product of two numbers in range; an exponent below twice the least is cut off there."""
+    least = float(jnp.finfo(dtype).minexp)
+    first = jnp.maximum(exponent, least)
+    return power_of_two(first, dtype), power_of_two(jnp.maximum(exponent - first, least), dtype)
 
 
 def ldexp(x: jax.Array, exponent: jax.Array) -> jax.Array:
-    """x * 2^exponent for exponents from twice the least to the largest."""
+    """x * 2^exponent, where an exponent below twice the least is cut off there."""
     first, second = powers(exponent, x.dtype)
     return x * first * second
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
 import jax.numpy as jnp
+import numpy as np
 
 from stablenn.precision.accuracy import BLOCK, Reference
 from stablenn.precision.domain import Domain
@@ -19,6 +21,8 @@ from stablenn.testing.laws.verdict import Verdict
 _ROWS, _VECTORS = 6 * BLOCK, 2 * BLOCK
 _FEW_ROWS = 2
 _LONG = 1000
+# Where a Jacobian has a scale, all of it is computed: of the longest rows it would take gigabytes.
+_WIDE = 513
 
 
 def reference_of(subject: Subject, inputs, quantity: str, definition: Callable | None = None) -> Reference:
@@ -92,6 +96,11 @@ class Length:
         return f"{self.quantity} of rows of length {self.size}"
 
 
+def _has_rows(spec: Spec) -> bool:
+    """Whether the result is a row as long as those of the arguments."""
+    return spec.signature.endswith("->(n)")
+
+
 def _lengths(spec: Spec) -> tuple[Length, ...]:
     if "(n)" not in spec.signature:
         return ()
@@ -99,7 +108,8 @@ def _lengths(spec: Spec) -> tuple[Length, ...]:
     smallest = 0 if len(spec.domain.float_arguments) == len(spec.domain.arguments) else 1
     sizes = [size for size in strategies.LENGTHS if size >= smallest]
     # where a reduction changes its ways, values show it; of the long rows' gradients one is enough
-    gradients = [size for size in sizes if size < _LONG] + sizes[-1:]
+    longest = [_WIDE] if _has_rows(spec) and spec.gradient_scale is not None else sizes[-1:]
+    gradients = [size for size in sizes if size < _LONG] + longest
     return (
         *(Length("value", size) for size in sizes),
         *(Length("gradient", size) for size in gradients),
@@ -121,20 +131,29 @@ def _first_output(fn: Callable) -> Callable:
     return lambda *row: jnp.ravel(fn(*row))[:1]
 
 
+def _of_first_output(stated: Callable, domain: Domain) -> Callable:
+    """What is stated of a Jacobian, by the rows of each argument's block: that of the first output."""
+
+    def of_first(*inputs):
+        jacobian, sizes = stated(*inputs), [math.prod(domain.arguments[i].shape) for i in domain.float_arguments]
+        starts = np.cumsum([0, *sizes[:-1]]) * (jacobian.shape[1] // max(sum(sizes), 1))
+        return np.ma.concatenate([jacobian[:, s : s + n] for s, n in zip(starts, sizes, strict=True)], 1)
+
+    return of_first
+
+
 def _check_length(subject: Subject, inputs) -> Verdict:
     length, spec = subject.aspect, subject.spec
-    fn, definition = spec.fn, spec.definition
-    many = length.quantity == "gradient" and spec.signature.endswith("(n)")
-    if many:
+    fn, definition, conventions, scale = spec.fn, spec.definition, subject.conventions, spec.scale(length.quantity)
+    domain = resized(subject.domain, length.size)
+    if length.quantity == "gradient" and _has_rows(spec):
         fn, definition = _first_output(fn), _first_output(definition)
+        scale = scale and _of_first_output(scale, domain)
+        conventions = [
+            dataclasses.replace(c, gradient=c.gradient and _of_first_output(c.gradient, domain)) for c in conventions
+        ]
     reference = Reference.of(
-        definition,
-        resized(subject.domain, length.size),
-        inputs,
-        subject.dtype,
-        length.quantity,
-        conventions=() if many else subject.conventions,
-        scale=spec.scale(length.quantity),
+        definition, domain, inputs, subject.dtype, length.quantity, conventions=tuple(conventions), scale=scale
     )
     return verdict_of(reference.judge(fn, subject.device), subject.tolerance(length.quantity), length.statement)
 

@@ -27,25 +27,25 @@ from stablenn.testing.laws.verdict import GOOD, Verdict
 # A thousand ulps, and in narrow formats a tenth.
 _ULPS, _SHARE = 1000.0, 0.1
 # What a change of the inputs by this part (of zeros: to this) makes of the exact second derivative is no error: there
-# it changes its sign, or jumps.
+# it changes its sign, or jumps. Neighbours change in opposite directions, since in ratios a common factor may cancel.
 _MOVE = 2.0**-12
 
 
 @functools.lru_cache(maxsize=256)
 def _column(fn: Callable, float_arguments: tuple[int, ...]) -> Callable:
-    """The product of a direction with the Hessian of a weighted sum of all outputs, argument by argument."""
+    """The product of a direction with the Hessian of a weighted sum of all outputs, and its gradient."""
 
     def column(direction, *row):
         def total(*arguments):
             given = dict(zip(float_arguments, arguments, strict=True))
-            out = jnp.ravel(fn(*(given.get(i, argument) for i, argument in enumerate(row))))
+            out = ravel(fn(*(given.get(i, argument) for i, argument in enumerate(row))))
             return jnp.sum(out * jnp.arange(1, out.size + 1, dtype=out.dtype))
 
         arguments = [row[i] for i in float_arguments]
         ends = np.cumsum([a.size for a in arguments])[:-1]
         tangents = [d.reshape(a.shape) for d, a in zip(jnp.split(direction, ends), arguments, strict=True)]
-        _, second = jax.jvp(jax.grad(total, tuple(range(len(arguments)))), tuple(arguments), tuple(tangents))
-        return ravel(second)
+        first, second = jax.jvp(jax.grad(total, tuple(range(len(arguments)))), tuple(arguments), tuple(tangents))
+        return jnp.concatenate([ravel(second), ravel(first)])
 
     return column
 
@@ -65,7 +65,8 @@ def _sizes(subject: Subject) -> list[int]:
 
 def _moved(column: np.ndarray, by: float) -> np.ndarray:
     wide = column.astype(np.float64)
-    return np.where(wide == 0, by, wide * (1 + by)).astype(column.dtype)
+    changes = by * (-1.0) ** np.arange(math.prod(wide.shape[1:])).reshape(wide.shape[1:])
+    return np.where(wide == 0, changes, wide * (1 + changes)).astype(column.dtype)
 
 
 def _is_interior(columns: list[np.ndarray], fmt: floats.Format) -> np.ndarray:
@@ -73,6 +74,18 @@ def _is_interior(columns: list[np.ndarray], fmt: floats.Format) -> np.ndarray:
     sizes = [np.abs(column.astype(np.float64)).reshape(len(column), -1) for column in columns]
     moderate = [(s == 0) | ((s >= 2.0 ** (fmt.emin / 4)) & (s <= 2.0 ** (fmt.emax / 4))) for s in sizes]
     return np.all([flags.all(1) for flags in moderate], axis=0)
+
+
+def _invisible(subject: Subject, inputs, gradient: np.ndarray) -> np.ndarray:
+    """The size below which a second derivative is lost beside the gradient.
+
+    That is an ulp of it; where terms of the gradient cancel, `allowed` times this is an ulp of the largest of them.
+    """
+    found = floats.format_of(subject.dtype).eps * np.abs(np.nan_to_num(gradient))
+    if subject.spec.gradient_scale is None:
+        return found
+    terms = np.nan_to_num(subject.spec.gradient_scale(*(column.astype(np.float64) for column in inputs)), posinf=0)
+    return np.maximum(found, np.abs(terms).reshape(len(found), -1).max(1, keepdims=True) / _ULPS)
 
 
 def _check(subject: Subject, example) -> Verdict:
@@ -98,7 +111,10 @@ def _check(subject: Subject, example) -> Verdict:
     for convention in subject.conventions:
         known &= ~np.asarray(convention.applies(*inputs))[:, None]
     actual = results(subject, _column(subject.spec.fn, positions), (one, *inputs), extended).astype(np.float64)
-    blocks = np.split(np.abs(np.nan_to_num(right)), np.cumsum(sizes)[:-1], axis=1)
+    count = sum(sizes)
+    magnitude = np.maximum(np.abs(np.nan_to_num(right[:, :count])), _invisible(subject, inputs, right[:, count:]))
+    right, below, above, known, actual = (v[:, :count] for v in (right, below, above, known, actual))
+    blocks = np.split(magnitude, np.cumsum(sizes)[:-1], axis=1)
     scale = np.concatenate([np.broadcast_to(b.max(1, keepdims=True), b.shape) for b in blocks], 1)
     change = np.maximum(np.abs(below - right), np.abs(above - right))
     allowed = min(_ULPS, _SHARE / fmt.eps)

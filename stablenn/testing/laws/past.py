@@ -270,6 +270,10 @@ FAILURES: Mapping[str, tuple[tuple, ...]] = {
 
 def past_failures(name: str, domain: Domain, *, subnormals: bool) -> tuple[np.ndarray, ...] | None:
     """The failures of one Spec as a batch of its domain's dtypes; what lies beyond its range moves to the end."""
+    """The failures of one Spec as a batch of its domain's dtypes.
+
+    What overflows there becomes infinite, or an end of the argument's range.
+    """
     rows = FAILURES.get(name)
     if not rows:
         return None
@@ -277,7 +281,7 @@ def past_failures(name: str, domain: Domain, *, subnormals: bool) -> tuple[np.nd
     for argument, column in zip(domain.arguments, zip(*rows, strict=True), strict=True):
         with np.errstate(over="ignore"):
             dtype = floats.format_of(argument.dtype).dtype if argument.is_float else argument.dtype
-            values = np.array(column).astype(dtype)
+            values = np.clip(np.array(column).astype(dtype), *ends_of(argument))
         if argument.is_float and not subnormals:
             tiny = np.abs(values.astype(np.float64)) < floats.format_of(argument.dtype).tiny
             values = np.where(tiny, np.copysign(np.zeros((), values.dtype), values), values)

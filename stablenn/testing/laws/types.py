@@ -24,7 +24,10 @@ def _complaints(subject: Subject) -> Iterator[str]:
         given = [jax.ShapeDtypeStruct((*batch, *a.shape), a.dtype) for a in arguments]
         out = jax.eval_shape(fn, *given)
         expected = jax.eval_shape(subject.spec.definition, *given).shape
-        if (out.shape, out.dtype, out.weak_type) != (expected, subject.dtype, False):
+        if isinstance(out, tuple):
+            expected = expected[1:]  # the definition stacks what the function returns one by one
+        outputs = {(leaf.shape, leaf.dtype.name, leaf.weak_type) for leaf in jax.tree.leaves(out)}
+        if outputs != {(expected, subject.dtype, False)}:
             yield f"{given} gives {out}, expected shape {expected} and dtype {subject.dtype}"
     if elementwise and len(arguments) > 1:
         shapes = [(3, 1), (4,)]
