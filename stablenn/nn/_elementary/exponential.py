@@ -57,10 +57,12 @@ def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
     x = jnp.minimum(jnp.maximum(without_derivative(x), 2 * lowest), highest)
     n = jax.lax.round(x * (1 / math.log(2)), jax.lax.RoundingMethod.TO_NEAREST_EVEN)
     high, middle, last = log_2_parts(x.dtype)
-    start = x - n * high
-    rest = -n * middle - n * last if low is None else (low - n * last) - n * middle
+    first, second = x - n * high, n * middle
+    # near multiples of log 2 this difference is exact, and what is left of x must not meet a rounded sum
+    start = first - second
+    rest = -n * last if low is None else low - n * last
     r = start + rest
-    lost = (start - r) + rest
+    lost = ((start - r) + rest) + ((first - start) - second)
     length = 14 if jnp.finfo(x.dtype).bits == 64 else 8
     series = jnp.full_like(r, 1 / math.factorial(length))
     for k in range(length - 1, 1, -1):
