@@ -81,7 +81,9 @@ def _ratios(x, where, epsilon, axes, centred) -> Ratios:
     # what is added up is scaled once more, by a power of two near the larger summand
     power = power_of_two(jnp.maximum(jnp.sqrt(mean_square) * scale, jnp.sqrt(epsilon)))
     nothing = mean_square == 0
-    factor = jnp.where(nothing | infinite, 1, scale / power)
+    flat = infinite | (nothing & (epsilon == 0))
+    # masked entries may deviate where no other does
+    factor = jnp.where(flat, 1, jnp.minimum(scale / power, jnp.finfo(x.dtype).max))
     # XLA divides by the product of two divisors, which may be 0: inverses are multiplied
     square = mean_square * factor * factor + jnp.where(infinite, 0, epsilon * (1 / power) * (1 / power))
     undefined = several | jnp.isnan(mean_square)
@@ -90,7 +92,6 @@ def _ratios(x, where, epsilon, axes, centred) -> Ratios:
     # x itself has entries that vanish beside the largest
     values = values * factor if centred else jnp.where(infinite, values, x * (1 / power))
     weights = values / (square * count(x, axes, where))
-    flat = infinite | (nothing & (epsilon == 0))
     return Ratios(values / root, values, weights, jnp.where(flat, root * jnp.inf, root), power)
 
 

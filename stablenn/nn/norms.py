@@ -96,17 +96,16 @@ def direction(x, axes):
 @direction.defjvp
 def _direction_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    values, weights, inverse = _projection(x, axes)
-    before, after = halves(jnp.where(inverse == 0, 0, 1 / scaled(x, axes).scale))
-    t = t * before
+    values, weights, inverse, after = _projection(x, axes)
     return direction(x, axes), (t * inverse - values * total(weights * t, axes)) * after
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _projection(x, axes):
-    """Scaled entries, these over the cube of their norm, and 1 over that; 0 where a derivative vanishes.
+    """Scaled entries, these over the cube of their norm, 1 over that, and a factor; 0 where a derivative vanishes.
 
-    The cube is rounded once: what else is rounded in a derivative is two products.
+    The second and the third are scaled back, as far as they stay in range; the factor does the rest. The cube is
+    rounded once: what else is rounded in a derivative is two products.
     """
     entries = scaled(x, axes)
     exact = dot(entries.values, entries.values, axes)
@@ -116,15 +115,18 @@ def _projection(x, axes):
     square_over = multiply(square(root), exact)  # nearly 1: Newton's step
     inverse = fast_two_sum(root, root * (((1 - square_over.high) - square_over.low) / 2))
     cube = multiply(multiply(inverse, inverse), inverse).rounded
-    weights = entries.values * jnp.where(several, jnp.nan, cube)
-    return entries.values, weights, jnp.where(vanishes, 0, inverse.high)
+    before, after = halves(jnp.where(vanishes, 0, 1 / entries.scale))
+    weights = entries.values * jnp.where(several, jnp.nan, cube * before)
+    return entries.values, weights, jnp.where(vanishes, 0, inverse.high * before), after
 
 
 @_projection.defjvp
 def _projection_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    values, weights, inverse = _projection(x, axes)
-    t = t * jnp.where(inverse == 0, 0, 1 / scaled(x, axes).scale)
+    values, weights, inverse, after = _projection(x, axes)
+    factor = jnp.where(inverse == 0, 0, 1 / scaled(x, axes).scale)
+    t, unscaled = t * factor, inverse / halves(factor)[0]
     along = total(weights * t, axes)
     relative = along / jnp.where(inverse == 0, 1, inverse)
-    return (values, weights, inverse), (t, t * inverse * inverse * inverse - 3 * weights * relative, -along)
+    across = t * unscaled * unscaled * inverse - 3 * weights * relative
+    return (values, weights, inverse, after), (t, across, -along, jnp.zeros_like(after))

@@ -65,8 +65,8 @@ def _sizes(subject: Subject) -> list[int]:
 
 def _moved(column: np.ndarray, by: float) -> np.ndarray:
     wide = column.astype(np.float64)
-    by = by * (-1.0) ** np.arange(math.prod(wide.shape[1:])).reshape(wide.shape[1:])
-    return np.where(wide == 0, by, wide * (1 + by)).astype(column.dtype)
+    steps = by * (-1.0) ** np.arange(math.prod(wide.shape[1:])).reshape(wide.shape[1:])
+    return np.where(wide == 0, steps, wide * (1 + steps)).astype(column.dtype)
 
 
 def _is_interior(columns: list[np.ndarray], fmt: floats.Format) -> np.ndarray:
