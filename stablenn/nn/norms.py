@@ -96,16 +96,19 @@ def direction(x, axes):
 @direction.defjvp
 def _direction_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    values, weights, inverse, after = _projection(x, axes)
+    values, weights, inverse, factor = _projection(x, axes)
+    before, after = halves(jnp.minimum(factor, 1))
+    t = t * before
     return direction(x, axes), (t * inverse - values * total(weights * t, axes)) * after
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _projection(x, axes):
-    """Scaled entries, these over the cube of their norm, 1 over that, and a factor; 0 where a derivative vanishes.
+    """Scaled entries, these over the cube of their norm, 1 over the norm, and 1 over the scale.
 
-    The second and the third are scaled back, as far as they stay in range; the factor does the rest. The cube is
-    rounded once: what else is rounded in a derivative is two products.
+    The second and the third are multiplied by the last where it is above 1: so products of small entries stay in
+    range. The last two are 0 where a derivative vanishes. The cube is rounded once: what else is rounded in a
+    derivative is two products.
     """
     entries = scaled(x, axes)
     exact = dot(entries.values, entries.values, axes)
@@ -115,18 +118,18 @@ def _projection(x, axes):
     square_over = multiply(square(root), exact)  # nearly 1: Newton's step
     inverse = fast_two_sum(root, root * (((1 - square_over.high) - square_over.low) / 2))
     cube = multiply(multiply(inverse, inverse), inverse).rounded
-    before, after = halves(jnp.where(vanishes, 0, 1 / entries.scale))
-    weights = entries.values * jnp.where(several, jnp.nan, cube * before)
-    return entries.values, weights, jnp.where(vanishes, 0, inverse.high * before), after
+    factor = jnp.where(vanishes, 0, 1 / entries.scale)
+    lift = jnp.maximum(factor, 1)
+    weights = entries.values * jnp.where(several, jnp.nan, cube * lift)
+    return entries.values, weights, jnp.where(vanishes, 0, inverse.high * lift), factor
 
 
 @_projection.defjvp
 def _projection_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    values, weights, inverse, after = _projection(x, axes)
-    factor = jnp.where(inverse == 0, 0, 1 / scaled(x, axes).scale)
-    t, unscaled = t * factor, inverse / halves(factor)[0]
+    values, weights, inverse, factor = _projection(x, axes)
+    t, unscaled = t * factor, inverse / jnp.maximum(factor, 1)
     along = total(weights * t, axes)
     relative = along / jnp.where(inverse == 0, 1, inverse)
     across = t * unscaled * unscaled * inverse - 3 * weights * relative
-    return (values, weights, inverse, after), (t, across, -along, jnp.zeros_like(after))
+    return (values, weights, inverse, factor), (t, across, -along, jnp.zeros_like(factor))
