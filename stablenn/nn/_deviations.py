@@ -69,7 +69,8 @@ def deviations(x: jax.Array, where: jax.Array | None, axes: Axes, centred: bool)
 class Ratios(NamedTuple):
     """Deviations over the root of their mean square plus epsilon; zeros where nothing deviates and epsilon is 0."""
 
-    values: jax.Array
+    values: jax.Array  # times `lift`, which keeps small ones in range
+    lift: jax.Array
     deviations: jax.Array  # over `power`
     weights: jax.Array  # the same over the sum of their squares and epsilon: the derivative of a root by deviations
     root: jax.Array  # what is divided by is root * power; infinite where nothing depends on x
@@ -81,24 +82,27 @@ def _ratios(x, where, epsilon, axes, centred) -> Ratios:
     # what is added up is scaled once more, by a power of two near the larger summand
     power = power_of_two(jnp.maximum(jnp.sqrt(mean_square) * scale, jnp.sqrt(epsilon)))
     nothing = mean_square == 0
-    factor = jnp.where(nothing | infinite, 1, scale / power)
+    flat = infinite | (nothing & (epsilon == 0))
+    # masked entries may deviate where no other does
+    factor = jnp.where(flat, 1, jnp.minimum(scale / power, jnp.finfo(x.dtype).max))
     # XLA divides by the product of two divisors, which may be 0: inverses are multiplied
     square = mean_square * factor * factor + jnp.where(infinite, 0, epsilon * (1 / power) * (1 / power))
     undefined = several | jnp.isnan(mean_square)
     square = jnp.where(undefined, jnp.nan, jnp.where(square == 0, 1, square))
     root = jnp.sqrt(square)
+    lift = jnp.where(centred & (factor < 2.0**-60), 2.0**60, 1).astype(x.dtype)
     # x itself has entries that vanish beside the largest
-    values = values * factor if centred else jnp.where(infinite, values, x * (1 / power))
+    lifted = values * (factor * lift) if centred else jnp.where(infinite, values, x * (1 / power))
+    values = values * factor if centred else lifted
     weights = values / (square * count(x, axes, where))
-    flat = infinite | (nothing & (epsilon == 0))
-    return Ratios(values / root, values, weights, jnp.where(flat, root * jnp.inf, root), power)
+    return Ratios(lifted / root, lift, values, weights, jnp.where(flat, root * jnp.inf, root), power)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
 def ratios(x, where, epsilon, axes, centred):
     """The ratios, and the inverse of the root that they are divided by."""
     r = _ratios(x, where, epsilon, axes, centred)
-    return r.values, 1 / r.power / r.root
+    return r.values / r.lift, 1 / r.power / r.root
 
 
 @ratios.defjvp
@@ -143,7 +147,7 @@ def scaled_ratios(x, factors, where, epsilon, axes, centred):
     """The ratios times `factors`, also where a ratio alone would vanish."""
     r = _ratios(x, where, epsilon, axes, centred)
     if centred:
-        return r.values * factors
+        return r.values * factors / r.lift
     return jnp.where(jnp.isfinite(r.root), quotient(x, factors, 1 / r.power, r.root), r.values * factors)
 
 

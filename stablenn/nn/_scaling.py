@@ -42,7 +42,7 @@ def scaled(
     return Scaled(values, scale, infinite)
 
 
-def quotient(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array) -> jax.Array:
+def quotient(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array | float) -> jax.Array:
     """a * b * c / d for d of at least 1, in an order in which no part of it leaves the range before the whole."""
     a, b = _descending(a, b)
     b, c = _descending(b, c)

@@ -53,8 +53,8 @@ def mean_and_variance(
     """
     x, mask = with_mask(x, where)
     axes = axes_of(axis, x.ndim, "mean_and_variance")
-    out = means(x, mask, axes), variances(x, mask, _degrees(x, axes, mask, 0), axes)
-    return out if keepdims else tuple(jnp.squeeze(v, axes) for v in out)
+    mean, variance = means(x, mask, axes), variances(x, mask, _degrees(x, axes, mask, 0), axes)
+    return (mean, variance) if keepdims else (jnp.squeeze(mean, axes), jnp.squeeze(variance, axes))
 
 
 def variance(

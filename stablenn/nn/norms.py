@@ -96,17 +96,19 @@ def direction(x, axes):
 @direction.defjvp
 def _direction_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    values, weights, inverse = _projection(x, axes)
-    before, after = halves(jnp.where(inverse == 0, 0, 1 / scaled(x, axes).scale))
+    values, weights, inverse, factor = _projection(x, axes)
+    before, after = halves(jnp.minimum(factor, 1))
     t = t * before
     return direction(x, axes), (t * inverse - values * total(weights * t, axes)) * after
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _projection(x, axes):
-    """Scaled entries, these over the cube of their norm, and 1 over that; 0 where a derivative vanishes.
+    """Scaled entries, these over the cube of their norm, 1 over the norm, and 1 over the scale.
 
-    The cube is rounded once: what else is rounded in a derivative is two products.
+    The second and the third are multiplied by the last where it is above 1: so products of small entries stay in
+    range. The last two are 0 where a derivative vanishes. The cube is rounded once: what else is rounded in a
+    derivative is two products.
     """
     entries = scaled(x, axes)
     exact = dot(entries.values, entries.values, axes)
@@ -116,15 +118,18 @@ def _projection(x, axes):
     square_over = multiply(square(root), exact)  # nearly 1: Newton's step
     inverse = fast_two_sum(root, root * (((1 - square_over.high) - square_over.low) / 2))
     cube = multiply(multiply(inverse, inverse), inverse).rounded
-    weights = entries.values * jnp.where(several, jnp.nan, cube)
-    return entries.values, weights, jnp.where(vanishes, 0, inverse.high)
+    factor = jnp.where(vanishes, 0, 1 / entries.scale)
+    lift = jnp.maximum(factor, 1)
+    weights = entries.values * jnp.where(several, jnp.nan, cube * lift)
+    return entries.values, weights, jnp.where(vanishes, 0, inverse.high * lift), factor
 
 
 @_projection.defjvp
 def _projection_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    values, weights, inverse = _projection(x, axes)
-    t = t * jnp.where(inverse == 0, 0, 1 / scaled(x, axes).scale)
+    values, weights, inverse, factor = _projection(x, axes)
+    t, unscaled = t * factor, inverse / jnp.maximum(factor, 1)
     along = total(weights * t, axes)
     relative = along / jnp.where(inverse == 0, 1, inverse)
-    return (values, weights, inverse), (t, t * inverse * inverse * inverse - 3 * weights * relative, -along)
+    across = t * unscaled * unscaled * inverse - 3 * weights * relative
+    return (values, weights, inverse, factor), (t, across, -along, jnp.zeros_like(factor))

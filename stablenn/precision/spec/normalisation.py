@@ -135,7 +135,7 @@ NORMALISATION: tuple[Spec, ...] = (
             Convention(
                 "infinities of both signs have no mean",
                 applies=lambda x: np.any(x == np.inf, -1) & np.any(x == -np.inf, -1),
-                value=lambda x: np.ma.masked_array(np.full((len(x), 2), np.nan), np.arange(2) * np.ones((len(x), 1))),
+                value=lambda x: _first_nan(1, np.zeros((len(x), 1), bool)),
             ),
             Convention(
                 "reverse mode adds both gradients up: where the variance has an infinite one, the mean has none",
