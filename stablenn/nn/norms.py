@@ -97,7 +97,7 @@ def direction(x, axes):
 def _direction_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
     values, weights, inverse, factor = _projection(x, axes)
-    before, after = halves(jnp.minimum(factor, 1))
+    before, after = halves(jax.lax.stop_gradient(jnp.minimum(factor, 1)))
     t = t * before
     return direction(x, axes), (t * inverse - values * total(weights * t, axes)) * after
 
