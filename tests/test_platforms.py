@@ -37,7 +37,7 @@ for spec in SPECS:
     sharded = fn.lower(*placed).compile()
     assert "all-gather" not in sharded.as_text(), spec.name
     for here, there in zip(jax.tree.leaves(fn(*rows)), jax.tree.leaves(sharded(*placed)), strict=True):
-        np.testing.assert_allclose(here, there, rtol=1e-5)
+        np.testing.assert_allclose(here, there, rtol=1e-5, atol=1e-6)  # some sums are zero
 print("ok", len(jax.devices()))
 """
 

@@ -65,7 +65,7 @@ def factored_sum(a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis
 def _power_of_two(exponent: jax.Array, dtype) -> jax.Array:
     """2^exponent, 0 below and infinite above the range of normal numbers."""
     info = jnp.finfo(dtype)
-    power = power_of_two(jnp.clip(exponent, info.minexp, info.maxexp - 1), dtype)
+    power = power_of_two(jnp.clip(exponent, info.minexp, info.maxexp - 1).astype(dtype), dtype)
     return jnp.where(exponent < info.minexp, 0, jnp.where(exponent >= info.maxexp, jnp.inf, power))
 
 

@@ -23,14 +23,14 @@ def _ratio_jvp(primals, tangents):
     if not is_zero(x_t):
         tangent += over(instantiate(x_t), y)
     if not is_zero(y_t):
-        tangent -= over(quotient * instantiate(y_t), y)
+        tangent -= over(quotient, y) * instantiate(y_t)
     return quotient, tangent
 
 
-def over(tangent: jax.Array, y: jax.Array) -> jax.Array:
-    """A tangent divided by y: a product with what does not depend on the tangent."""
+def over(x: jax.Array, y: jax.Array) -> jax.Array:
+    """x / y as a product, for tangents: what it is multiplied by does not depend on it."""
     inverse, power = _inverse(y)
-    return tangent * inverse * power
+    return x * inverse * power
 
 
 @jax.custom_jvp

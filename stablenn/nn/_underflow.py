@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from stablenn.nn._elementary.exponential import reduced_exp
 from stablenn.nn._elementary.words import Words, power_of_two
@@ -61,7 +60,7 @@ def scaled_exp(x: jax.Array, error: jax.Array | None = None) -> jax.Array:
 def times_power(words: Words, exponent: jax.Array) -> Words:
     """A number near one times 2^exponent, 0 below the range."""
     dtype = words.high.dtype
-    power = power_of_two(exponent.astype(np.dtype(f"int{jnp.finfo(dtype).bits}")), dtype)
+    power = power_of_two(exponent, dtype)
     return Words(*(jnp.where(exponent < jnp.finfo(dtype).minexp, 0, word * power) for word in words))
 
 

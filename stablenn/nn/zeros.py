@@ -99,4 +99,4 @@ def _safe_divide_jvp(primals, tangents):
     quotient = _safe_divide(x, y)
     divisor = jnp.where(nothing, 1, y)
     # x / y^2 as two divisions, since y^2 leaves the range long before the quotient does
-    return quotient, jnp.where(nothing, 0, over(x_t - quotient * y_t, divisor))
+    return quotient, jnp.where(nothing, 0, over(x_t, divisor) - over(quotient, divisor) * y_t)

@@ -51,7 +51,6 @@ def test_the_line_reproduces_a_gradient():
 def test_the_line_reproduces_a_variant_of_a_function():
     spec = SPEC["nn.logsumexp_with_factors"]
     error = violation("accuracy", spec.name, spec.load("jax.scipy.special:logsumexp"))
-    assert error.subject.aspect == "gradient"
     shown = run(str(error).splitlines()[-1].strip())
     assert f"{error.verdict.computed:.5g}"[:6] in shown
 

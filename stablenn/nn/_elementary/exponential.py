@@ -51,10 +51,10 @@ def reach(dtype) -> tuple[float, float]:
 
 
 def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
-    """exp(x + low) for x up to 88 (float64: 709), where `low` is a few ulps of x."""
-    lowest, highest = reach(x.dtype)
-    # twice the reach leaves room for the exponents of other factors; the products with log 2 are still exact
-    x = jnp.minimum(jnp.maximum(without_derivative(x), 2 * lowest), highest)
+    """exp(x + low), where `low` is a few ulps of x; cut off where the exponent is four times that of the format."""
+    # that leaves room for the exponents of other factors; the products with log 2 are still exact
+    lowest, _ = reach(x.dtype)
+    x = jnp.minimum(jnp.maximum(without_derivative(x), 2 * lowest), -2 * lowest)
     n = jax.lax.round(x * (1 / math.log(2)), jax.lax.RoundingMethod.TO_NEAREST_EVEN)
     high, middle, last = log_2_parts(x.dtype)
     first, second = x - n * high, n * middle
@@ -72,14 +72,14 @@ def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
 
 def exp(x: jax.Array, low: jax.Array | None = None) -> Words:
     """exp(x + low) for x up to 88 (float64: 709), where `low` is a few ulps of x."""
-    reduced = reduced_exp(x, low)
+    reduced = reduced_exp(jnp.minimum(x, reach(x.dtype)[1]), low)
     high, low = reduced.mantissa
     return Words(ldexp(high, reduced.exponent), ldexp(low, reduced.exponent))
 
 
 def expm1(x: jax.Array, low: jax.Array | None = None) -> Words:
     """exp(x + low) - 1 for x up to 88 (float64: 709), where `low` is a few ulps of x."""
-    n, change = reduced_exp(x, low)
+    n, change = reduced_exp(jnp.minimum(x, reach(x.dtype)[1]), low)
     power = ldexp(jnp.ones_like(x), n)
     below = fast_two_sum(jnp.maximum(power, 1), -jnp.minimum(power, 1))
     whole = select(power < 1, -below, below)
