@@ -122,15 +122,14 @@ def rms_norm(x, scale, bias, epsilon):
     ],
     ids=["layer_norm", "rms_norm", "standardize", "variance"],
 )
-def test_derivatives_of_second_and_third_order(fn, textbook):
+def test_derivatives_of_second_order(fn, textbook):
     with jax.enable_x64(True):
         arguments = (*np.random.default_rng(2).standard_normal((3, 5)), np.float64(0.1))
         order = tuple(range(4))
-        second = lambda f: jax.jacfwd(jax.jacrev(f, order), order)
-        for derive in (second, lambda f: jax.jacrev(second(f), order)):
-            ours, theirs = (jax.tree.leaves(derive(f)(*arguments)) for f in (fn, textbook))
-            for a, b in zip(ours, theirs, strict=True):
-                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+        second = lambda f: jax.jit(jax.jacfwd(jax.jacrev(f, order), order))
+        ours, theirs = (jax.tree.leaves(second(f)(*arguments)) for f in (fn, textbook))
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
 def test_scale_and_bias_may_cancel_at_the_end_of_the_range():

@@ -1,9 +1,11 @@
-"""The table of Specs: the kit is within its tolerances, and the truth is known, at the corners of every domain."""
+"""The table of Specs: the kit is within its tolerances, and the truth is known, at the corners of every domain.
+
+In float32: the law of accuracy tries all dtypes.
+"""
 
 import jax
 import pytest
 
-from stablenn.floats import NAMES
 from stablenn.precision.accuracy import Reference
 from stablenn.precision.devices import find_device, flushes_subnormals, platform_name
 from stablenn.precision.record import QUANTITIES
@@ -14,10 +16,9 @@ every_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 
 
 @every_spec
-@pytest.mark.parametrize("dtype", NAMES)
 @pytest.mark.parametrize("quantity", QUANTITIES)
-def test_the_kit_is_within_its_tolerances(spec, dtype, quantity):
-    device = find_device()
+def test_the_kit_is_within_its_tolerances(spec, quantity):
+    device, dtype = find_device(), "float32"
     domain = spec.domain.with_dtype(dtype)
     subnormals = not flushes_subnormals(dtype, device)
     conventions = (*spec.conventions, *spec.kinks)

@@ -16,7 +16,8 @@ import numpy as np
 from stablenn.nn._elementary.exponential import log_2_parts
 from stablenn.nn._elementary.words import Words, fast_two_sum, power_of_two, two_sum, without_derivative
 
-# Chebyshev's approximation of (log(1 + f) - f + f^2/2) / f^3, from the constant term on: up to 2^-26 and 2^-54 of it.
+# Chebyshev's approximation of (log(1 + f) - f + f^2/2) / f^3 (mpmath.chebyfit), from the constant term on: up to 2^-26
+# and 2^-54 of a third.
 _FLOAT32 = (
     0.33333333281199244, -0.24999990275042185, 0.20000010039684972,
     -0.16668001523071928, 0.14286524547786642, -0.12450743320911726,
