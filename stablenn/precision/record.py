@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,9 @@ def _curve_to_json(binades: dict[tuple[int, int], float]) -> list:
         if not runs or runs[-1][0] != sign or runs[-1][1] + len(runs[-1][2]) != exponent:
             runs.append([sign, exponent, []])
         mantissa, power = math.frexp(error)
-        text = math.ldexp(math.ceil(mantissa * 2**8), power - 8).hex()
+        # rounded up, but not beyond the largest float
+        digits = min(math.ceil(mantissa * 2**8), 2**8 - (power == sys.float_info.max_exp))
+        text = math.ldexp(digits, power - 8).hex()
         runs[-1][2].append(text.replace("0000000000p", "p").removeprefix("0x"))
     return [[sign, exponent, " ".join(errors)] for sign, exponent, errors in runs]
 
