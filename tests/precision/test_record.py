@@ -1,6 +1,7 @@
 """Records survive their JSON lines bit by bit, and a file that is none is refused by line."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -46,6 +47,13 @@ def test_a_run_survives_its_file(tmp_path):
         for a, b in zip(old.accuracy.worst[0].inputs, new.accuracy.worst[0].inputs, strict=True):
             assert a.dtype == b.dtype
             assert a.tobytes() == b.tobytes()
+
+
+def test_an_error_as_large_as_the_largest_float_is_written(tmp_path):
+    path = tmp_path / "run.jsonl"
+    Run({}, (Record("nn.f", "jax.nn:f", accuracy(binades={(1, 0): sys.float_info.max})),)).write(path)
+    (found,) = Run.read(path).records[0].accuracy.binades.values()
+    assert 0.99 * sys.float_info.max < found <= sys.float_info.max
 
 
 def test_floats_are_written_as_hex(tmp_path):
