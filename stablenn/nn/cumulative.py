@@ -38,8 +38,8 @@ def logcumsumexp(operand: ArrayLike, axis: int = 0, reverse: bool = False) -> ja
       ValueError: if there is no such axis.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 [0.5] / 2.1, float32 [0.5] / 2.1,
+      float16 [0.5] / 0.5, bfloat16 [0.5] / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax.numpy as jnp

@@ -35,8 +35,8 @@ def silu(x: ArrayLike) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.7 / [1.1], float32 1.7 / [1.0],
+      float16 0.5 / [0.5], bfloat16 0.5 / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -111,8 +111,8 @@ def mish(x: ArrayLike) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.8 / [1.1], float32 1.7 / [1.0],
+      float16 0.5 / [0.5], bfloat16 0.5 / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -206,8 +206,8 @@ def glu(x: ArrayLike, axis: int = -1) -> jax.Array:
       ValueError: if the length along `axis` is odd.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.7 / 2.1, float32 1.5 / 1.7,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -35,8 +35,8 @@ def tanh(x: ArrayLike, /) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.0 / 1.6, float32 1.0 / 1.7,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -92,8 +92,8 @@ def log_cosh(x: ArrayLike) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.5 / 1.0, float32 1.6 / 1.0,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax.numpy as jnp
@@ -143,8 +143,8 @@ def softcap(x: ArrayLike, cap: ArrayLike) -> jax.Array:
       TypeError: if `x` or `cap` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 2.6 / 3.9, float32 2.2 / 3.6,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp

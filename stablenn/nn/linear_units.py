@@ -39,8 +39,8 @@ def elu(x: ArrayLike, alpha: ArrayLike = 1.0) -> jax.Array:
       TypeError: if `x` or `alpha` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.3 / 1.1, float32 1.1 / 1.1,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax
@@ -134,8 +134,8 @@ def celu(x: ArrayLike, alpha: ArrayLike = 1.0) -> jax.Array:
       TypeError: if `x` or `alpha` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.4 / 2.3, float32 1.5 / 2.6,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -224,8 +224,8 @@ def selu(x: ArrayLike) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.2 / 1.2, float32 1.3 / 1.3,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax
@@ -272,8 +272,8 @@ def squareplus(x: ArrayLike, b: ArrayLike = 4) -> jax.Array:
       TypeError: if `x` or `b` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.6 / 2.5, float32 1.5 / 2.9,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -53,10 +53,10 @@ def logsumexp(
       TypeError: if `a` or `b` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 [1.9] / 3.4, float32 [1.7] / 3.5,
+      Max ULP, value / gradient: float64 [0.8] / 2.5, float32 [0.9] / 2.2,
       float16 [0.5] / 0.5, bfloat16 [0.5] / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
-      With factors `b`: float64 [0] / 0, float32 [0] / 0,
-      float16 [0] / 0, bfloat16 [0] / 0.
+      With factors `b`: float64 [0.5] / 2.3, float32 [0.5] / 2.1,
+      float16 [0.5] / 0.5, bfloat16 [0.5] / 0.5.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -137,8 +137,8 @@ def logmeanexp(x: ArrayLike, axis: Axis = None, where: ArrayLike | None = None, 
       TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 [0.6] / 2.5, float32 [0.6] / 2.2,
+      float16 [0.5] / 0.5, bfloat16 [0.5] / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp

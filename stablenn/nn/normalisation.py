@@ -40,8 +40,8 @@ def mean_and_variance(
       ValueError: if `axis` does not fit `x`.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 [3.3] / [5.0], float32 [2.9] / [1.3],
+      float16 [0.5] / [0.5], bfloat16 [0.5] / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax.numpy as jnp
@@ -89,8 +89,8 @@ def variance(
       ValueError: if `axis` does not fit `x`, or `ddof` and `correction` are both given.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 2.8 / [5.0], float32 2.9 / [1.3],
+      float16 0.5 / [0.5], bfloat16 0.5 / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -154,8 +154,8 @@ def standardize(
       ValueError: if `axis` does not fit `x`, or `algorithm` has another name.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 [2.5] / [3.4], float32 [2.3] / [3.4],
+      float16 [0.5] / [0.5], bfloat16 [0.5] / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -214,8 +214,8 @@ def layer_norm(
       ValueError: if `axis` does not fit `x`.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 [2.9] / [5.1], float32 [2.8] / [5.5],
+      float16 [0.5] / [0.5], bfloat16 [0.5] / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax.numpy as jnp
@@ -295,8 +295,8 @@ def rms_norm(
       ValueError: if `axis` does not fit `x`.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 2.7 / [4.3], float32 2.3 / [3.7],
+      float16 0.5 / [0.5], bfloat16 0.5 / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp

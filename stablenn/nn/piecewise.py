@@ -38,8 +38,8 @@ def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 1e-2) -> jax.Array:
       TypeError: if `x` or `negative_slope` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 0.5 / 0.0, float32 0.5 / 0.0,
+      float16 0.5 / 0.0, bfloat16 0.5 / 0.0 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -88,8 +88,8 @@ def hard_sigmoid(x: ArrayLike) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.3 / 0.3, float32 1.3 / 0.3,
+      float16 0.5 / 0.3, bfloat16 0.5 / 0.3 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -126,8 +126,8 @@ def hard_silu(x: ArrayLike) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.8 / 1.3, float32 2.0 / 1.3,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -170,8 +170,8 @@ def sparse_plus(x: ArrayLike) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.6 / 0.5, float32 1.8 / 0.5,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -211,8 +211,8 @@ def sparse_sigmoid(x: ArrayLike) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 0.5 / 0.0, float32 0.5 / 0.0,
+      float16 0.5 / 0.0, bfloat16 0.5 / 0.0 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -247,8 +247,8 @@ def soft_sign(x: ArrayLike) -> jax.Array:
       TypeError: if `x` is complex.
 
     Accuracy:
-      Max ULP, value / gradient: float64 0 / 0, float32 0 / 0,
-      float16 0 / 0, bfloat16 0 / 0 (x86-64, jax 0.10.2 and 0.12.0.1).
+      Max ULP, value / gradient: float64 1.4 / 1.4, float32 1.3 / 1.4,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
       >>> import jax, jax.numpy as jnp
