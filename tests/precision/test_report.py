@@ -15,7 +15,7 @@ RUN = Run.read(min((Path(__file__).parents[2] / "benchmarks" / "results").glob("
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_every_column_of_figures_is_there(width):
     out = io.StringIO()
-    print_table(RUN, 100, Console(file=out, width=width))
+    print_table(RUN, 1000, Console(file=out, width=width))
     lines = out.getvalue().splitlines()
     header = next(line for line in lines if line.startswith("function"))
     assert header.split()[:2] == ["function", "type"]
