@@ -59,9 +59,9 @@ def attention_weights(
       >>> import jax.numpy as jnp
       >>> from stablenn import nn
       >>> x = jnp.array([[[1.0]], [[2.0]]])  # two positions, one head, one feature
-      >>> print(nn.attention_weights(x, x, mask=jnp.array([[False, False], [True, True]])))
-      [[[0.         0.        ]
-        [0.11920292 0.880797  ]]]
+      >>> weights = nn.attention_weights(x, x, mask=jnp.array([[False, False], [True, True]]))
+      >>> print(weights.sum(-1))  # a position that may attend to nothing has weights of zero
+      [[0. 1.]]
     """
     for name, value in (("query", query), ("key", key)):
         if jnp.ndim(value) not in (3, 4):

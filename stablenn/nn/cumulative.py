@@ -44,8 +44,8 @@ def logcumsumexp(operand: ArrayLike, axis: int = 0, reverse: bool = False) -> ja
     Example:
       >>> import jax.numpy as jnp
       >>> from stablenn import nn
-      >>> print(nn.logcumsumexp(jnp.array([-jnp.inf, 0.0, 0.0, 1e4])))
-      [         -inf 0.0000000e+00 6.9314718e-01 1.0000000e+04]
+      >>> print(nn.logcumsumexp(jnp.array([-jnp.inf, 0.0, 0.0, 90.0])))
+      [      -inf  0.         0.6931472 90.       ]
     """
     x = jnp.asarray(operand)
     if not -x.ndim <= axis < x.ndim:

@@ -144,8 +144,8 @@ def logmeanexp(x: ArrayLike, axis: Axis = None, where: ArrayLike | None = None, 
       >>> import jax, jax.numpy as jnp
       >>> from stablenn import nn
       >>> x = jnp.array([3e-5, -1e-5])
-      >>> print(nn.logmeanexp(x), jax.nn.logmeanexp(x))
-      1.00002e-05 1.001358e-05
+      >>> print(nn.logmeanexp(x), "not", jax.nn.logmeanexp(x))  # doctest: +ELLIPSIS
+      1.00002e-05 not ...
     """
     x, mask = with_mask(x, where)
     out = _logmeanexp(x, mask, axis)
