@@ -12,7 +12,7 @@ from stablenn.losses._arguments import require_float
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._shares import Axis, masked
 from stablenn.nn._tangents import instantiate, is_zero
-from stablenn.nn._underflow import scale_of, times_exp
+from stablenn.nn._underflow import exp_times, scale_of
 
 
 @functools.partial(jax.jit, static_argnames="axis")
@@ -148,5 +148,5 @@ def _log_divergence_jvp(axis, primals, tangents):
 
 def _weighted(factor, q, t, power=0):
     """factor * exp(t) * 2^power, where the factor is infinite because q is, or because a difference overflowed."""
-    product = jnp.where(jnp.isinf(q) & (t > -jnp.inf), factor, times_exp(factor, t, power))
+    product = jnp.where(jnp.isinf(q) & (t > -jnp.inf), factor, exp_times(factor, t, power))
     return jnp.where((t == -jnp.inf) & ~jnp.isnan(q), 0, product)

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from stablenn.nn._elementary.exponential import log_2_parts
+from stablenn.nn._elementary.exponential import log_2_parts, reduced_exp
 from stablenn.nn._elementary.logarithm import log
 from stablenn.nn._elementary.words import Words, divide, fast_two_sum, power_of_two, product, two_sum
 from stablenn.nn._shares import Axis, added, masked, subtract
 from stablenn.nn._totals import total
-from stablenn.nn._underflow import mantissa_exp, scale_of
+from stablenn.nn._underflow import scale_of
 
 
 class Sum(NamedTuple):
@@ -39,7 +39,8 @@ def factored_sum(a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis
     distance, error = subtract(a, jnp.where(top == -jnp.inf, 0, top))
     limit = 4 * info.maxexp * math.log(2)  # beyond it a term is nothing beside the top, whatever its factor
     near = jnp.abs(distance) < limit
-    n, mantissa = mantissa_exp(jnp.where(near, distance, limit * jnp.sign(distance)), jnp.where(near, error, 0))
+    reduced = reduced_exp(jnp.where(near, distance, limit * jnp.sign(distance)), jnp.where(near, error, 0))
+    n, mantissa = reduced.exponent, reduced.mantissa
     n = jnp.where(jnp.isnan(n), 0, n).astype(jnp.int32)
 
     counts = used & jnp.isfinite(b) & (a > -jnp.inf)

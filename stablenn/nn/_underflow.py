@@ -1,21 +1,20 @@
 """Exponentials kept above the smallest normal number.
 
-Backends flush subnormals: ``exp(-88)`` is 0 in float32, although a thousand of them add up to a normal number. Here
-an exponential below a threshold is computed as ``exp(x) * 2**power``, by adding ``power * log(2)`` to its exponent.
+Backends flush subnormals: ``exp(-88)`` is 0 in float32, although a thousand of them add up to a normal number, and so
+does their product with a large one. Here an exponential is scaled by a power of two, by adding to its exponent.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from stablenn.nn._elementary.exponential import reduced_exp
-from stablenn.nn._elementary.words import Words, power_of_two
-
-_LOG_2 = Fraction("0.693147180559945309417232121458176568075500134360255254120680")
+from stablenn.nn._elementary.tiny_factors import TinyFactor
+from stablenn.nn._elementary.words import ldexp
 
 
 class Scale(NamedTuple):
@@ -23,8 +22,6 @@ class Scale(NamedTuple):
 
     threshold: float
     power: int
-    shift_high: float  # power * log(2), rounded so that adding it to an exponent below the threshold is exact
-    shift_low: float  # and what that rounding took away
 
     @property
     def half(self) -> float:
@@ -33,42 +30,37 @@ class Scale(NamedTuple):
 
 
 def scale_of(dtype) -> Scale:
-    threshold, power, grid = (-600.0, 108, 40) if jnp.finfo(dtype).bits == 64 else (-60.0, 48, 16)
-    shift = power * _LOG_2
-    high = Fraction(round(shift * 2**grid), 2**grid)
-    return Scale(threshold, power, float(high), float(shift - high))
-
-
-def mantissa_exp(x: jax.Array, error: jax.Array | None = None) -> tuple[jax.Array, Words]:
-    """exp(x + error) as 2^n times a number."""
-    reduced = reduced_exp(x, error)
-    return reduced.exponent, reduced.mantissa
-
-
-def exp_words(x: jax.Array, error: jax.Array | None = None) -> Words:
-    """exp(x + error) for x up to 0 in two words, 0 where it underflows."""
-    n, mantissa = mantissa_exp(x, error)
-    return times_power(mantissa, n)
+    return Scale(-600.0, 108) if jnp.finfo(dtype).bits == 64 else Scale(-60.0, 48)
 
 
 def scaled_exp(x: jax.Array, error: jax.Array | None = None) -> jax.Array:
     """exp(x + error) * 2^power for x up to 0, within 0.6 ulps, where `error` is a few ulps of x."""
-    n, mantissa = mantissa_exp(x, error)
-    return times_power(mantissa, n + scale_of(x.dtype).power).high
+    reduced = reduced_exp(x, error)
+    return ldexp(reduced.mantissa.high, reduced.exponent + scale_of(x.dtype).power)
 
 
-def times_power(words: Words, exponent: jax.Array) -> Words:
-    """A number near one times 2^exponent, 0 below the range."""
-    dtype = words.high.dtype
-    power = power_of_two(exponent, dtype)
-    return Words(*(jnp.where(exponent < jnp.finfo(dtype).minexp, 0, word * power) for word in words))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def exp_times(factor: jax.Array, x: jax.Array, power: int = 0) -> jax.Array:
+    """factor * exp(x) * 2^power, also where exp(x) alone would leave the range."""
+    return _exp(x, power).times(factor)
 
 
-def times_exp(factor: jax.Array, x: jax.Array, power: int = 0) -> jax.Array:
-    """factor * exp(x) * 2^power, also where exp(x) alone would leave the range: its root is multiplied twice."""
-    scale, half = scale_of(x.dtype), x / 2
-    small = half < scale.threshold
-    exp = jnp.exp(half + jnp.where(small, scale.shift_high, 0))
-    exp = exp + exp * jnp.where(small, scale.shift_low, 0)
-    product = factor * jnp.where(small, 2.0 ** (power - 2 * scale.power), 2.0**power) * exp * exp
-    return jnp.where(exp == 0, 0, product)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _exp(x: jax.Array, power: int) -> TinyFactor:
+    """exp(x) * 2^power."""
+    reduced = reduced_exp(x)
+    return TinyFactor.of(reduced.mantissa.rounded, reduced.exponent + power)
+
+
+@_exp.defjvp
+def _exp_jvp(power, primals, tangents):
+    (x,), (t,) = primals, tangents
+    exp = _exp(x, power)
+    return exp, exp.tangent(t)
+
+
+@exp_times.defjvp
+def _exp_times_jvp(power, primals, tangents):
+    (factor, x), (factor_t, t) = primals, tangents
+    product = exp_times(factor, x, power)
+    return product, exp_times(factor_t, x, power) + product * t

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stablenn.nn._elementary.exponential import exp
 from stablenn.nn._elementary.logarithm import log
-from stablenn.nn._elementary.words import Words, divide, fast_two_sum, product, two_sum
+from stablenn.nn._elementary.words import Words, divide, fast_two_sum, product, select, two_sum
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._shares import added, subtract
-from stablenn.nn._underflow import exp_words
 
 
 @functools.partial(jax.jit, static_argnames=("axis", "reverse"))
@@ -59,12 +59,9 @@ def _sums(x: jax.Array, t: jax.Array, axis: int, reverse: bool) -> tuple[jax.Arr
     def combine(one, other):
         (top1, sum1, t1), (top2, sum2, t2) = one, other
         top = jnp.maximum(top1, top2)
-        factor1, factor2 = (exp_words(*subtract(v, top)) for v in (top1, top2))
-        larger, smaller = (
-            Words(*(jnp.where(top1 >= top2, a, b) for a, b in zip(u, v, strict=True)))
-            for u, v in ((sum1, sum2), (sum2, sum1))
-        )
-        factor = Words(*(jnp.where(top1 >= top2, b, a) for a, b in zip(factor1, factor2, strict=True)))
+        factor1, factor2 = (exp(*subtract(v, top)) for v in (top1, top2))
+        larger, smaller = (select(top1 >= top2, u, v) for u, v in ((sum1, sum2), (sum2, sum1)))
+        factor = select(top1 >= top2, factor2, factor1)
         part = product(smaller.high, factor.high)
         part = fast_two_sum(part.high, part.low + (smaller.high * factor.low + smaller.low * factor.high))
         both = two_sum(larger.high, part.high)

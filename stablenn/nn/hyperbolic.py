@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.exponential import exp, expm1, log_2_parts
 from stablenn.nn._elementary.logarithm import log1p
-from stablenn.nn._elementary.words import Words, divide, multiply, quotient
+from stablenn.nn._elementary.words import Words, divide, multiply, quotient, single
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn.logistic import scaled_slope, sigmoid_slope, tilt
 
@@ -176,7 +176,7 @@ def _softcap_jvp(primals, tangents):
 @jax.custom_jvp
 def _softcap_slopes(x, cap):
     """With u = x / cap: 1 / cosh(u)^2, and tanh(u) - u / cosh(u)^2."""
-    u = quotient(x, cap)
+    u = quotient(single(x), cap)
     by_x = scaled_slope(jnp.full_like(x, 4), 2 * u.high, 2 * u.low)
     # below 1 as (sinh(2u) / 2 - u) / cosh(u)^2, by the series of sinh, where no terms cancel
     u = u.high

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.exponential import expm1, reach, reduced_exp
-from stablenn.nn._elementary.tiny_factors import TinyFactor
-from stablenn.nn._elementary.words import apart, ldexp, quotient
+from stablenn.nn._elementary.words import apart, ldexp, quotient, single
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._scaling import power_of_two
 from stablenn.nn._tangents import instantiate, is_zero
+from stablenn.nn._underflow import exp_times
 
 # The fixed point of mean 0 and variance 1 (Klambauer et al., equation 14): lambda, and lambda times alpha.
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -65,10 +65,15 @@ def _elu_jvp(primals, tangents):
     (x, alpha), (x_t, alpha_t) = primals, tangents
     tangent = jnp.zeros_like(x)
     if not is_zero(x_t):
-        tangent += jnp.where(x > 0, 1, exp_times(alpha, x)) * instantiate(x_t)
+        tangent += jnp.where(x > 0, 1, exp_times(alpha, _left(x))) * instantiate(x_t)
     if not is_zero(alpha_t):
         tangent += jnp.where(x > 0, 0, _expm1_left(x)) * instantiate(alpha_t)
     return _elu(x, alpha), tangent
+
+
+def _left(x):
+    """x to the left of 0: exponentials of the rest may be infinite, and so may their derivatives."""
+    return jnp.where(x > 0, 0, x)
 
 
 @jax.custom_jvp
@@ -80,40 +85,7 @@ def _expm1_left(x):
 @_expm1_left.defjvp
 def _expm1_left_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
-    return _expm1_left(x), jnp.where(x > 0, 0, exp_times(jnp.ones_like(x), x)) * t
-
-
-@jax.custom_jvp
-def exp_times(factor, x):
-    """factor * exp(x) for x up to 0, also where exp(x) alone would underflow; factor to the right of 0."""
-    return _exp_left(x).times(factor)
-
-
-@jax.custom_jvp
-def _exp_left(x) -> TinyFactor:
-    """exp(x) to the left of 0."""
-    n, mantissa = _left(x)
-    return TinyFactor.of(mantissa, n, x < reach(x.dtype)[0])
-
-
-@_exp_left.defjvp
-def _exp_left_jvp(primals, tangents):
-    (x,), (t,) = primals, tangents
-    factor = _exp_left(x)
-    return factor, factor.tangent(jnp.where(x > 0, 0, t))
-
-
-def _left(x: jax.Array, low: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-    """The exponent and the mantissa of exp(x + low) to the left of 0."""
-    reduced = reduced_exp(jnp.minimum(x, 0), low)
-    return reduced.exponent, reduced.mantissa.rounded
-
-
-@exp_times.defjvp
-def _exp_times_jvp(primals, tangents):
-    (factor, x), (factor_t, t) = primals, tangents
-    product = exp_times(factor, x)
-    return product, exp_times(factor_t, x) + jnp.where(x > 0, 0, product) * t
+    return _expm1_left(x), jnp.where(x > 0, 0, exp_times(jnp.ones_like(x), _left(x))) * t
 
 
 @jax.jit
@@ -173,9 +145,9 @@ def _celu_jvp(primals, tangents):
 @jax.custom_jvp
 def _celu_slope(x, alpha):
     """exp(x / alpha) to the left of 0, with what the division rounds away: the exponential would magnify it."""
-    ratio = quotient(jnp.minimum(x, 0), alpha)
-    n, mantissa = _left(ratio.high, ratio.low)
-    return jnp.where(x > 0, 1, ldexp(mantissa, n))
+    ratio = quotient(single(jnp.minimum(x, 0)), alpha)
+    reduced = reduced_exp(ratio.high, ratio.low)
+    return jnp.where(x > 0, 1, ldexp(reduced.mantissa.rounded, reduced.exponent))
 
 
 @_celu_slope.defjvp
@@ -247,7 +219,7 @@ def _selu(x):
 @_selu.defjvp
 def _selu_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
-    left = exp_times(jnp.full_like(x, _SELU_LIMIT), x)
+    left = exp_times(jnp.full_like(x, _SELU_LIMIT), _left(x))
     return _selu(x), jnp.where(x > 0, _SELU_SCALE, left) * t
 
 

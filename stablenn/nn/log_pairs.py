@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import log_2_parts, one_plus, reduced_exp
+from stablenn.nn._elementary.exponential import exp, log_2_parts, one_plus, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p
-from stablenn.nn._elementary.words import Words, divide, fast_two_sum, two_sum
+from stablenn.nn._elementary.words import Words, divide, fast_two_sum, select, two_sum
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._shares import added, subtract
-from stablenn.nn._underflow import exp_words, times_power
 
 
 @jax.jit
@@ -57,7 +56,7 @@ def _logaddexp(x1, x2):
 
 def _exp_of_distance(x1: jax.Array, x2: jax.Array) -> Words:
     """exp(-|x1 - x2|)."""
-    return exp_words(*subtract(jnp.minimum(x1, x2), jnp.maximum(x1, x2)))
+    return exp(*subtract(jnp.minimum(x1, x2), jnp.maximum(x1, x2)))
 
 
 @_logaddexp.defjvp
@@ -128,12 +127,12 @@ def _complement(x1: jax.Array, x2: jax.Array) -> _Complement:
     larger, smaller = jnp.maximum(x1, x2), jnp.minimum(x1, x2)
     distance = subtract(smaller, larger)
     n, change = reduced_exp(*distance)
-    exp = times_power(one_plus(change), n)
+    exp = one_plus(change).ldexp(n)
     rest = fast_two_sum(1, -exp.high)
     rest = fast_two_sum(rest.high, rest.low - exp.low)
     near = n == 0  # the difference is known better than its exponential
     change = fast_two_sum(change.high, change.low)
-    rest = Words(*(jnp.where(near, -a, b) for a, b in zip(change, rest, strict=True)))
+    rest = select(near, -change, rest)
 
     info = jnp.finfo(x1.dtype)
     power = info.nmant + 2
@@ -167,11 +166,8 @@ def _where_defined(x1, x2, value):
 
 
 def _quotient(x1, x2, words: Words, complement: _Complement) -> jax.Array:
-    high, low = complement.rest  # too small to be squared, as `divide` does
-    quotient = words.high / high
-    quotient = (quotient + (words.low - quotient * low) / high) * jnp.where(
-        complement.power > 0, 2.0 ** (jnp.finfo(x1.dtype).nmant + 2), 1
-    )
+    lift = jnp.where(complement.power > 0, 2.0 ** (jnp.finfo(x1.dtype).nmant + 2), 1)
+    quotient = divide(words, complement.rest) * lift
     return _where_defined(x1, x2, jnp.where(complement.rest.high == 0, jnp.inf, quotient))
 
 

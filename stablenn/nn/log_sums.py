@@ -10,14 +10,14 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.exponential import one_plus, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p
-from stablenn.nn._elementary.words import Words, product, two_sum
+from stablenn.nn._elementary.words import Words, quotient, two_sum
 from stablenn.nn._factors import factored_sum, log_size, shares_and_quotients
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._scaling import power_of_two
 from stablenn.nn._shares import Axis, added, masked, scaled_softmax, shift, with_mask
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._totals import total
-from stablenn.nn._underflow import scale_of, times_power
+from stablenn.nn._underflow import scale_of
 
 
 @functools.partial(jax.jit, static_argnames=("axis", "keepdims", "return_sign"))
@@ -162,11 +162,11 @@ def _logmeanexp(x, where, axis):
     lowest = jnp.min(distance, axis, keepdims=True, initial=0)
     near = lowest > -0.34
     n, change = reduced_exp(distance, shifted.error)
-    exp = times_power(one_plus(change), n)
+    exp = one_plus(change).ldexp(n)
     terms = [jnp.where(included, jnp.where(near, a, b), 0) for a, b in zip(change, exp, strict=True)]
     unit = jnp.where(near, 2 * power_of_two(-lowest), 1)
     sums = total(Words(*terms).times_power(1 / unit), axis).times_power(unit)
-    mean, n_log = log1p(_ratio(sums, count)), log(jnp.maximum(count, 1))
+    mean, n_log = log1p(quotient(sums, count)), log(jnp.maximum(count, 1))
     apart = log(jnp.where(sums.high > 0, sums.high, 1), sums.low)
     high, low = two_sum(apart.high, -n_log.high)
     out = Words(jnp.where(near, mean.high, high), jnp.where(near, mean.low, low + (apart.low - n_log.low)))
@@ -174,16 +174,10 @@ def _logmeanexp(x, where, axis):
     # Tiny numbers have the mean itself; their differences divided by n would underflow.
     large = 2.0 ** (2 * jnp.finfo(x.dtype).nmant)
     tiny = jnp.maximum(jnp.abs(shifted.maximum), -lowest) < 1 / large
-    scaled = added(shifted.maximum * large, _ratio(sums.times_power(large), count)) * (1 / large)
+    scaled = added(shifted.maximum * large, quotient(sums.times_power(large), count)) * (1 / large)
     out = jnp.where(tiny, scaled, out)
     out = jnp.where(jnp.isnan(sums.high) | (count == 0), jnp.nan, out)
     return jnp.where((shifted.maximum == -jnp.inf) & (count > 0) & ~jnp.isnan(sums.high), -jnp.inf, out)
-
-
-def _ratio(words: Words, divisor: jax.Array) -> Words:
-    quotient = words.high / divisor
-    back = product(quotient, divisor)
-    return Words(quotient, (((words.high - back.high) - back.low) + words.low) / divisor)
 
 
 @_logmeanexp.defjvp

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import exp, expm1, reach, reduced_exp
+from stablenn.nn._elementary.exponential import exp, expm1, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p, with_limits
 from stablenn.nn._elementary.tiny_factors import TinyFactor
 from stablenn.nn._elementary.words import Words, apart, divide, fast_two_sum, ldexp, select
@@ -74,7 +74,7 @@ def _gate(x: jax.Array) -> TinyFactor:
     e, total, exponent = exp_neg_abs(x)
     one = Words(jnp.ones_like(x), jnp.zeros_like(x))
     quotient = divide(select(x < 0, e, one), total)
-    return TinyFactor.of(quotient, jnp.where(x < 0, exponent, 0), x < reach(x.dtype)[0])
+    return TinyFactor.of(quotient, jnp.where(x < 0, exponent, 0))
 
 
 @_gate.defjvp
@@ -107,7 +107,7 @@ def _slope_at(x: jax.Array, low: jax.Array | None = None) -> TinyFactor:
     whole = ldexp(e.high, exponent)
     # the last word of e counts once in the numerator, and twice in the square
     quotient = (e.high + e.low * (1 - whole)) / (1 + whole * (2 + whole))
-    return TinyFactor.of(quotient, exponent, jnp.abs(x) > -reach(x.dtype)[0])
+    return TinyFactor.of(quotient, exponent)
 
 
 @jax.custom_jvp

@@ -54,7 +54,8 @@ def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
     """exp(x + low), where `low` is a few ulps of x; cut off where the exponent is four times that of the format."""
     # that leaves room for the exponents of other factors; the products with log 2 are still exact
     lowest, _ = reach(x.dtype)
-    x = jnp.minimum(jnp.maximum(without_derivative(x), 2 * lowest), -2 * lowest)
+    whole, x = x, jnp.minimum(jnp.maximum(without_derivative(x), 2 * lowest), -2 * lowest)
+    low = None if low is None else jnp.where(whole == x, low, 0)
     n = jax.lax.round(x * (1 / math.log(2)), jax.lax.RoundingMethod.TO_NEAREST_EVEN)
     high, middle, last = log_2_parts(x.dtype)
     first, second = x - n * high, n * middle
@@ -73,8 +74,7 @@ def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
 def exp(x: jax.Array, low: jax.Array | None = None) -> Words:
     """exp(x + low) for x up to 88 (float64: 709), where `low` is a few ulps of x."""
     reduced = reduced_exp(jnp.minimum(x, reach(x.dtype)[1]), low)
-    high, low = reduced.mantissa
-    return Words(ldexp(high, reduced.exponent), ldexp(low, reduced.exponent))
+    return reduced.mantissa.ldexp(reduced.exponent)
 
 
 def expm1(x: jax.Array, low: jax.Array | None = None) -> Words:

@@ -22,10 +22,11 @@ class TinyFactor(NamedTuple):
     second: jax.Array
 
     @classmethod
-    def of(cls, mantissa: jax.Array, exponent: jax.Array, vanishes: jax.Array) -> TinyFactor:
-        """mantissa * 2^exponent, mantissas up to 2 and exponents up to 0; products with what `vanishes` do so, too."""
+    def of(cls, mantissa: jax.Array, exponent: jax.Array) -> TinyFactor:
+        """mantissa * 2^exponent, for mantissas up to 2; exponents below twice the least make products vanish."""
         # a mantissa up to one: its product with the largest numbers does not overflow before it is scaled
         step = (exponent < 0).astype(mantissa.dtype)
+        vanishes = exponent < 2.0 * jnp.finfo(mantissa.dtype).minexp
         scaled = jnp.where(vanishes, 2.0**-60, mantissa * (1 - 0.5 * step))
         return cls(scaled, *powers(exponent + step, mantissa.dtype))
 

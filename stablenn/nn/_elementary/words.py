@@ -32,6 +32,11 @@ class Words(NamedTuple):
     def __neg__(self) -> Words:
         return Words(-self.high, -self.low)
 
+    def ldexp(self, exponent: jax.Array) -> Words:
+        """The number times 2^exponent, in or out of the range of the format."""
+        first, second = powers(exponent, self.high.dtype)
+        return Words(self.high * first * second, self.low * first * second)
+
     @property
     def normalised(self) -> Words:
         """The same number with the nearest float as its first word."""
@@ -95,15 +100,20 @@ def divide(a: Words, b: Words) -> jax.Array:
     return a.high / b.high + (a.low - a.high * inverse * b.low) * inverse
 
 
-def quotient(x: jax.Array, y: jax.Array) -> Words:
+def quotient(x: Words, y: jax.Array) -> Words:
     """x / y in two words, for positive y."""
     # a power of two keeps what remains of the division in range
     factor = jnp.where(y < 2.0 ** (jnp.finfo(y.dtype).minexp // 2), 2.0 ** (-jnp.finfo(y.dtype).minexp // 2), 1)
-    x, y = x * factor, y * factor
-    ratio = x / y
+    (high, low), y = x.times_power(factor), y * factor
+    ratio = high / y
     nearest = product(ratio, y)
-    rest = ((x - nearest.high) - nearest.low) / y
+    rest = (((high - nearest.high) - nearest.low) + low) / y
     return Words(ratio, jnp.where((jnp.abs(ratio) < 2.0**16) & (y < jnp.inf), rest, 0))
+
+
+def single(x: jax.Array) -> Words:
+    """A float as two words."""
+    return Words(x, jnp.zeros_like(x))
 
 
 def select(condition: jax.Array, a: Words, b: Words) -> Words:
@@ -120,14 +130,15 @@ def power_of_two(exponent: jax.Array, dtype) -> jax.Array:
 
 
 def powers(exponent: jax.Array, dtype) -> tuple[jax.Array, jax.Array]:
-    """2^exponent as a product of two numbers in range; an exponent below twice the least is cut off there."""
-    least = float(jnp.finfo(dtype).minexp)
-    first = jnp.maximum(exponent, least)
-    return power_of_two(first, dtype), power_of_two(jnp.maximum(exponent - first, least), dtype)
+    """2^exponent as a product of two numbers in range; exponents beyond those of such products are cut off there."""
+    info = jnp.finfo(dtype)
+    least, most = float(info.minexp), float(info.maxexp - 1)
+    first = jnp.clip(exponent, least, most)
+    return power_of_two(first, dtype), power_of_two(jnp.clip(exponent - first, least, most), dtype)
 
 
 def ldexp(x: jax.Array, exponent: jax.Array) -> jax.Array:
-    """x * 2^exponent, where an exponent below twice the least is cut off there."""
+    """x * 2^exponent, in or out of the range of the format."""
     first, second = powers(exponent, x.dtype)
     return x * first * second
 
