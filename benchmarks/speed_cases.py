@@ -53,7 +53,11 @@ def _rms_norm(x: jax.Array, scale: jax.Array) -> jax.Array:
 
 
 def _attention_weights(query: jax.Array, key: jax.Array) -> jax.Array:
-    return jax.nn.softmax(query @ key.T / query.shape[-1] ** 0.5)
+    return jax.nn.softmax(jnp.einsum("tnh,snh->nts", query, key) / query.shape[-1] ** 0.5)
+
+
+def _with_ten_heads(fn: Callable) -> Callable:
+    return lambda *arguments: fn(*(x.reshape(x.shape[0], 10, -1) for x in arguments))
 
 
 def _of_first_row(fn: Callable, count: int) -> Callable:
@@ -91,9 +95,7 @@ CASES: dict[str, Case] = dict(
     ]
 )
 CASES |= {
-    "gelu, exact": Case(
-        lambda x: nn.gelu(x, approximate=False), lambda x: jax.nn.gelu(x, approximate=False), (_wide,)
-    ),
+    "gelu_exact": Case(lambda x: nn.gelu(x, approximate=False), lambda x: jax.nn.gelu(x, approximate=False), (_wide,)),
     "softcap": Case(lambda x: nn.softcap(x, 5.0), lambda x: 5 * jnp.tanh(x / 5), (_wide,)),
     "xlogy": Case(nn.xlogy, jax.scipy.special.xlogy, (_positive, _positive)),
     "xlog1py": Case(nn.xlog1py, jax.scipy.special.xlog1py, (_positive, _positive)),
@@ -106,7 +108,7 @@ CASES |= {
     "softmax": Case(nn.softmax, jax.nn.softmax, (_wide,)),
     "log_softmax": Case(nn.log_softmax, jax.nn.log_softmax, (_wide,)),
     "logsumexp": Case(lambda x: nn.logsumexp(x, -1), lambda x: jax.nn.logsumexp(x, -1), (_wide,)),
-    "logsumexp, with factors": Case(
+    "logsumexp_with_factors": Case(
         lambda x, b: nn.logsumexp(x, -1, b), lambda x, b: jax.nn.logsumexp(x, -1, b), (_wide, _positive)
     ),
     "logmeanexp": Case(lambda x: nn.logmeanexp(x, -1), lambda x: jax.nn.logmeanexp(x, -1), (_wide,)),
@@ -117,5 +119,7 @@ CASES |= {
     "standardize": Case(nn.standardize, jax.nn.standardize, (_plain,)),
     "layer_norm": Case(_of_first_row(nn.layer_norm, 2), _of_first_row(_layer_norm, 2), (_plain, _positive, _plain)),
     "rms_norm": Case(_of_first_row(nn.rms_norm, 1), _of_first_row(_rms_norm, 1), (_plain, _positive)),
-    "attention_weights": Case(nn.attention_weights, _attention_weights, (_plain, _plain), ("square",)),
+    "attention_weights": Case(
+        _with_ten_heads(nn.attention_weights), _with_ten_heads(_attention_weights), (_plain, _plain), ("square",)
+    ),
 }
