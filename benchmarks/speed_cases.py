@@ -90,13 +90,24 @@ CASES: dict[str, Case] = dict(
         _univariate("log1mexp", jax.nn.log1mexp, _positive),
         _univariate("clipped_log", jnp.log, _positive),
         _univariate("entr", jax.scipy.special.entr, _positive),
-        _univariate("glu", jax.nn.glu),
+        _univariate("relu", jax.nn.relu),
+        _univariate("relu6", jax.nn.relu6),
+        _univariate("leaky_relu", jax.nn.leaky_relu),
+        _univariate("hard_sigmoid", jax.nn.hard_sigmoid),
+        _univariate("hard_silu", jax.nn.hard_silu),
+        _univariate("hard_tanh", jax.nn.hard_tanh),
+        _univariate("sparse_plus", jax.nn.sparse_plus),
+        _univariate("sparse_sigmoid", jax.nn.sparse_sigmoid),
+        _univariate("soft_sign", jax.nn.soft_sign),
+        _univariate("safe_sqrt", jnp.sqrt, _positive),
         _univariate("logcumsumexp", lambda x: jax.lax.cumlogsumexp(x, 0)),
     ]
 )
 CASES |= {
     "gelu_exact": Case(lambda x: nn.gelu(x, approximate=False), lambda x: jax.nn.gelu(x, approximate=False), (_wide,)),
+    "glu": Case(nn.glu, jax.nn.glu, (_wide,), ("square", "long rows")),
     "softcap": Case(lambda x: nn.softcap(x, 5.0), lambda x: 5 * jnp.tanh(x / 5), (_wide,)),
+    "safe_divide": Case(nn.safe_divide, jnp.divide, (_plain, _positive)),
     "xlogy": Case(nn.xlogy, jax.scipy.special.xlogy, (_positive, _positive)),
     "xlog1py": Case(nn.xlog1py, jax.scipy.special.xlog1py, (_positive, _positive)),
     "rel_entr": Case(nn.rel_entr, jax.scipy.special.rel_entr, (_positive, _positive)),
@@ -116,6 +127,9 @@ CASES |= {
     "normalize": Case(nn.normalize, lambda x: x / jnp.linalg.norm(x, axis=-1, keepdims=True), (_plain,)),
     "cosine_similarity": Case(nn.cosine_similarity, optax.losses.cosine_similarity, (_plain, _plain)),
     "variance": Case(lambda x: nn.variance(x, -1), lambda x: jnp.var(x, -1), (_plain,)),
+    "mean_and_variance": Case(
+        lambda x: sum(nn.mean_and_variance(x, -1)), lambda x: jnp.mean(x, -1) + jnp.var(x, -1), (_plain,)
+    ),
     "standardize": Case(nn.standardize, jax.nn.standardize, (_plain,)),
     "layer_norm": Case(_of_first_row(nn.layer_norm, 2), _of_first_row(_layer_norm, 2), (_plain, _positive, _plain)),
     "rms_norm": Case(_of_first_row(nn.rms_norm, 1), _of_first_row(_rms_norm, 1), (_plain, _positive)),
