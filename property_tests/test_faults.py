@@ -23,7 +23,7 @@ def test_the_law_sees_the_fault(fault):
     assert fault.spec in str(caught.value)
 
 
-@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("seed", (1, 2))
 @pytest.mark.parametrize(("law", "spec", "dtype"), sorted({(f.law, f.spec, f.dtype) for f in FAULTS}))
 def test_the_law_is_silent_on_the_original(law, spec, dtype, seed):
     verdict = LAW[law].hold(SPEC[spec], dtype, seed=seed)

@@ -187,7 +187,7 @@ NORMALISATION: tuple[Spec, ...] = (
         fn=nn.layer_norm,
         definition=lambda x, scale, bias: _standardized(x) * scale + bias,
         signature="(n),(n),(n)->(n)",
-        domain=Domain.parse("x: float[8]; scale: float[8] in [-1e25, 1e25]; bias: float[8] in [-max, max]"),
+        domain=Domain.parse("x: float[4]; scale: float[4] in [-1e25, 1e25]; bias: float[4] in [-max, max]"),
         conventions=(_nothing_certain(lambda n: n, lambda n: 2 * n * n, lambda n: n * n),),
         properties=(
             Relation("layer_norm(x + c) = layer_norm(x)", shifted(0)),
@@ -201,7 +201,7 @@ NORMALISATION: tuple[Spec, ...] = (
         fn=nn.rms_norm,
         definition=lambda x, scale: _over_rms(x) * scale,
         signature="(n),(n)->(n)",
-        domain=Domain.parse("x: float[8]; scale: float[8] in [-1e25, 1e25]"),
+        domain=Domain.parse("x: float[4]; scale: float[4] in [-1e25, 1e25]"),
         conventions=(_nothing_certain(lambda n: n, lambda n: 2 * n * n),),
         properties=(
             Relation("rms_norm(-x) = -rms_norm(x)", reflected(negate=(0,)), lambda out, _, x, scale: -out),
