@@ -12,7 +12,7 @@ from stablenn.nn._elementary.exponential import exp, expm1, log_2_parts
 from stablenn.nn._elementary.logarithm import log1p
 from stablenn.nn._elementary.words import Words, divide, multiply, quotient, single
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn.logistic import scaled_slope, sigmoid_slope, tilt
+from stablenn.nn.logistic import scaled_slope, sigmoid_rate, tilt
 
 
 @jax.jit
@@ -62,7 +62,7 @@ def _tanh_jvp(primals, tangents):
 @jax.custom_jvp
 def tanh_slope(x):
     """1 / cosh(x)^2."""
-    return sigmoid_slope(jnp.full_like(x, 4), 2 * x)
+    return sigmoid_rate(2 * x, 2)
 
 
 @tanh_slope.defjvp
