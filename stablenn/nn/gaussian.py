@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import Reduced, reduced_exp
+from stablenn.nn._elementary.exponential import Reduced, factored_exp, reduced_exp
 from stablenn.nn._elementary.logarithm import log
-from stablenn.nn._elementary.normal_tail import LIMIT, scaled_tail, words_of
+from stablenn.nn._elementary.normal_tail import LIMIT, halves_of, scaled_tail, words_of
 from stablenn.nn._elementary.words import (
     Words,
     apart,
@@ -28,9 +28,10 @@ from stablenn.nn._elementary.words import (
     two_sum,
 )
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn.logistic import scaled_slope, sigmoid_slope, tilt
+from stablenn.nn.logistic import over_one_plus, over_square, scaled_slope, sigmoid_slope, tilt
 
 _HUGE = 2.0**60  # beyond it, the tail of z is 1 / (sqrt(2 pi) z)
+_SPARE = 16  # z exp(-w) is still a number where exp(-w) is too small for one, by this power of two at most
 # Of the tanh formula of GELU, which is x / (1 + exp(-w)) with w = x (A + B x^2): sqrt(8 / pi), and 0.044715 of it.
 _A = Fraction("1.5957691216057307117597842397375274739034345246597")
 _B = _A * Fraction(44715, 10**6)
@@ -284,27 +285,26 @@ def _gelu_slope_jvp(primals, tangents):
 @jax.custom_jvp
 def _gelu_tanh(x):
     z = _in_reach(jnp.abs(x))
-    e, exponent, total = _logistic_terms(_argument(z))
-    low = e.low - e.high * (total.low / total.high)
-    return _from_tail(x, -ldexp((z * e.high + z * low) / total.high, exponent))
+    power, change, e = _exponential_of_argument(z)
+    return _from_tail(x, -(z * power) * over_one_plus(change, e) * 2.0**-_SPARE)
+
+
+def _exponential_of_argument(z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """p, c and e in e = exp(-w) = p (1 + c) / 2^spare."""
+    w = _argument(z)
+    power, change = factored_exp(-w.high, _SPARE, -w.low)
+    return power, change, power * 2.0**-_SPARE * (1 + change)
 
 
 def _argument(z: jax.Array) -> Words:
     """w = z (A + B z^2) for z >= 0; GELU at -z is -z / (1 + exp(w))."""
-    a, b, z_square = words_of(_A, z), words_of(_B, z), square(z)
+    a, b, z_square = halves_of(_A, z), words_of(_B, z), square(z)
     cubic = product(z_square.high, b.high)
     cubic_low = cubic.low + (z_square.low * b.high + z_square.high * b.low)
-    # both are positive; two_sum has a difference with a constant, which XLA simplifies
-    total = fast_two_sum(jnp.maximum(cubic.high, a.high), jnp.minimum(cubic.high, a.high))
+    # exact whichever is the larger, since half of the first one's digits are zero
+    total = fast_two_sum(a.high, cubic.high)
     w = product(z, total.high)
-    return Words(w.high, w.low + z * (total.low + (cubic_low + a.low))).normalised
-
-
-def _logistic_terms(w: Words) -> tuple[Words, jax.Array, Words]:
-    """e and n of exp(-w) = e 2^n, and 1 + exp(-w)."""
-    exp = reduced_exp(-w.high, -w.low)
-    e = exp.mantissa
-    return e, exp.exponent, fast_two_sum(1, ldexp(e.high, exp.exponent))
+    return Words(w.high, w.low + z * (total.low + (cubic_low + a.low)))
 
 
 @_gelu_tanh.defjvp
@@ -316,10 +316,10 @@ def _gelu_tanh_jvp(primals, tangents):
 @jax.custom_jvp
 def _gelu_tanh_slope(x):
     z = _in_reach(jnp.abs(x))
-    e, exponent, total = _logistic_terms(_argument(z))
-    factor = (total.high - z * _argument_slope(z)) + total.low
-    low = e.low - e.high * (2 * total.low / total.high)
-    return _slope_from_tail(x, ldexp((factor * e.high + factor * low) / (total.high * total.high), exponent))
+    power, change, e = _exponential_of_argument(z)
+    total = 1 + e
+    factor = (total - z * _argument_slope(z)) + ((1 - total) + e)
+    return _slope_from_tail(x, power * over_square(change, e) * factor * 2.0**-_SPARE)
 
 
 @_gelu_tanh_slope.defjvp

@@ -60,8 +60,14 @@ def sigmoid_raised(x: jax.Array, power: int = 0) -> jax.Array:
     """sigmoid(x), times 2^power to the left of 0; not differentiable."""
     scale, change = factored_exp(-jnp.abs(x), power)
     e = scale * 2.0**-power * (1 + change)
+    left = x < 0
+    return over_one_plus(jnp.where(left, change, 0), e) * jnp.where(left, scale, 1)
+
+
+def over_one_plus(change: jax.Array, e: jax.Array) -> jax.Array:
+    """(1 + change) / (1 + e) for e up to one."""
     total = 1 + e
-    return jnp.where(x < 0, scale * _less(change, _lost(total, e)), 1) / total
+    return _less(change, _lost(total, e)) / total
 
 
 def _lost(total: jax.Array, e: jax.Array) -> jax.Array:
@@ -104,11 +110,8 @@ def _gate(x: jax.Array) -> TinyFactor:
     """sigmoid(x)."""
     exponent, change = light_exp(-jnp.abs(x))
     e = ldexp(1 + change, exponent)
-    total = 1 + e
     left = x < 0
-    return TinyFactor.of(
-        jnp.where(left, _less(change, _lost(total, e)), 1) / total, jnp.where(left, exponent, 0)
-    )
+    return TinyFactor.of(over_one_plus(jnp.where(left, change, 0), e), jnp.where(left, exponent, 0))
 
 
 @_gate.defjvp

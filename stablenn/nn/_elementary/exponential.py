@@ -100,10 +100,10 @@ def light_exp(x: jax.Array, low: jax.Array | None = None, lowest: float | None =
     return n, r + r * r * _series(r, 13 if jnp.finfo(r.dtype).bits == 64 else 7)
 
 
-def factored_exp(x: jax.Array, power: int = 0) -> tuple[jax.Array, jax.Array]:
-    """p and c in exp(x) * 2^power = p (1 + c), where p is zero if that is too small for the format; c as above."""
+def factored_exp(x: jax.Array, power: int = 0, low: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+    """p and c in exp(x + low) * 2^power = p (1 + c), as above; p is zero where it is too small for the format."""
     least = int(jnp.finfo(x.dtype).minexp) - 1 - power  # of which the power is made zero
-    n, change = light_exp(x, lowest=least * math.log(2))
+    n, change = light_exp(x, low, least * math.log(2))
     return power_of_two(n + power, x.dtype), change
 
 

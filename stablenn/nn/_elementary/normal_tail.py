@@ -142,6 +142,14 @@ def words_of(number: Fraction, like: jax.Array) -> Words:
     return Words(high, cast(float(number - Fraction(float(high)))))
 
 
+def halves_of(number: Fraction, like: jax.Array) -> Words:
+    """A constant of which the first word has half of the digits."""
+    cast = like.dtype.type
+    digits = jnp.finfo(like.dtype).nmant // 2
+    high = Fraction(round(number * 2**digits), 2**digits)
+    return Words(cast(float(high)), cast(float(number - high)))
+
+
 class Tail(NamedTuple):
     """T at `z`.
 
