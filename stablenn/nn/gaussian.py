@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import Reduced, factored_exp, reduced_exp
+from stablenn.nn._elementary.exponential import LOG_2, Reduced, factored_exp2, reduced_exp
 from stablenn.nn._elementary.logarithm import log
 from stablenn.nn._elementary.normal_tail import LIMIT, halves_of, scaled_tail, words_of
 from stablenn.nn._elementary.words import (
@@ -22,13 +22,14 @@ from stablenn.nn._elementary.words import (
     apart,
     divide,
     fast_two_sum,
+    halves,
     ldexp,
     product,
     square,
     two_sum,
 )
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn.logistic import over_one_plus, over_square, scaled_slope, sigmoid_slope, tilt
+from stablenn.nn.logistic import scaled_slope, sigmoid_slope, tilt
 
 _HUGE = 2.0**60  # beyond it, the tail of z is 1 / (sqrt(2 pi) z)
 _SPARE = 16  # z exp(-w) is still a number where exp(-w) is too small for one, by this power of two at most
@@ -286,25 +287,28 @@ def _gelu_slope_jvp(primals, tangents):
 def _gelu_tanh(x):
     z = _in_reach(jnp.abs(x))
     power, change, e = _exponential_of_argument(z)
-    return _from_tail(x, -(z * power) * over_one_plus(change, e) * 2.0**-_SPARE)
+    return _from_tail(x, -(z * power) * ((1 + change) / (1 + e)) * 2.0**-_SPARE)
 
 
 def _exponential_of_argument(z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """p, c and e in e = exp(-w) = p (1 + c) / 2^spare."""
-    w = _argument(z)
-    power, change = factored_exp(-w.high, _SPARE, -w.low)
+    w = _argument(z, _A / LOG_2, _B / LOG_2)
+    power, change = factored_exp2(-w.high, _SPARE, -w.low)
     return power, change, power * 2.0**-_SPARE * (1 + change)
 
 
-def _argument(z: jax.Array) -> Words:
-    """w = z (A + B z^2) for z >= 0; GELU at -z is -z / (1 + exp(w))."""
-    a, b, z_square = halves_of(_A, z), words_of(_B, z), square(z)
-    cubic = product(z_square.high, b.high)
-    cubic_low = cubic.low + (z_square.low * b.high + z_square.high * b.low)
+def _argument(z: jax.Array, a: Fraction = _A, b: Fraction = _B) -> Words:
+    """w = z (A + B z^2) for z >= 0, not normalised; GELU at -z is -z / (1 + exp(w))."""
+    a, b = halves_of(a, z), halves_of(b, z)
+    z_high, z_low = halves(z)
+    square_high, square_middle = halves(z_high * z_high)
+    cubic = square_high * b.high
+    cubic_low = (square_middle + (z + z_high) * z_low) * (b.high + b.low) + square_high * b.low
     # exact whichever is the larger, since half of the first one's digits are zero
-    total = fast_two_sum(a.high, cubic.high)
-    w = product(z, total.high)
-    return Words(w.high, w.low + z * (total.low + (cubic_low + a.low)))
+    total = fast_two_sum(a.high, cubic)
+    high, middle = halves(total.high)
+    low = z * (total.low + (cubic_low + a.low))
+    return Words(z_high * high, (z_high * middle + z_low * total.high) + low)
 
 
 @_gelu_tanh.defjvp
@@ -319,7 +323,7 @@ def _gelu_tanh_slope(x):
     power, change, e = _exponential_of_argument(z)
     total = 1 + e
     factor = (total - z * _argument_slope(z)) + ((1 - total) + e)
-    return _slope_from_tail(x, power * over_square(change, e) * factor * 2.0**-_SPARE)
+    return _slope_from_tail(x, power * ((1 + change) / (total * total)) * factor * 2.0**-_SPARE)
 
 
 @_gelu_tanh_slope.defjvp
@@ -343,7 +347,7 @@ def _bend(x: jax.Array, w: jax.Array) -> jax.Array:
 def _gelu_tanh_curvature(x):
     z = _in_reach(jnp.abs(x))
     w = _argument(z)
-    return scaled_slope(_bend(z, w.high), *w)
+    return scaled_slope(_bend(z, w.rounded), *w.normalised)
 
 
 @_gelu_tanh_curvature.defjvp

@@ -107,6 +107,18 @@ def factored_exp(x: jax.Array, power: int = 0, low: jax.Array | None = None) -> 
     return power_of_two(n + power, x.dtype), change
 
 
+def factored_exp2(x: jax.Array, power: int, low: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """p and c in 2^(x + low + power) = p (1 + c), likewise, where `low` may be up to a tenth."""
+    x = jnp.maximum(without_derivative(x), float(jnp.finfo(x.dtype).minexp) - 1 - power)
+    n = nearest_integer(x)
+    f = (x - n) + low
+    log_2, length = float(LOG_2), 14 if jnp.finfo(x.dtype).bits == 64 else 8
+    series = jnp.full_like(f, log_2**length / math.factorial(length))
+    for k in range(length - 1, 0, -1):
+        series = series * f + log_2**k / math.factorial(k)
+    return power_of_two(n + power, x.dtype), f * series
+
+
 def light_expm1(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """exp(x) - 1 for x at most 0 as a sum, which once rounded is within an ulp; the first is the larger, or 0."""
     n, change = light_exp(x, lowest=-(jnp.finfo(x.dtype).nmant + 3) * math.log(2))

@@ -12,6 +12,7 @@ coefficients come from ``python -m benchmarks.normal_tail``.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -145,7 +146,7 @@ def words_of(number: Fraction, like: jax.Array) -> Words:
 def halves_of(number: Fraction, like: jax.Array) -> Words:
     """A constant of which the first word has half of the digits."""
     cast = like.dtype.type
-    digits = jnp.finfo(like.dtype).nmant // 2
+    digits = jnp.finfo(like.dtype).nmant // 2 - math.floor(math.log2(number))
     high = Fraction(round(number * 2**digits), 2**digits)
     return Words(cast(float(high)), cast(float(number - high)))
 
