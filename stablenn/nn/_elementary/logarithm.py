@@ -58,14 +58,19 @@ def log(x: jax.Array, low: jax.Array | float = 0.0) -> Words:
 
 def assembled(k: jax.Array, f: jax.Array, error: jax.Array) -> Words:
     """k log 2 + log(1 + f + error), where 1 + f lies within a factor of the root of two around one."""
+    high, middle, last = log_2_parts(f.dtype)
+    total = fast_two_sum(k * high, f)
+    rest = f * f * (f * remainder(f) - 0.5) + ((k * middle + k * last) + (error - error * f))
+    return fast_two_sum(total.high, total.low + rest)
+
+
+def remainder(f: jax.Array) -> jax.Array:
+    """p(f), of log(1 + f) = f - f^2/2 + f^3 p(f), in the same range."""
     first, *others = reversed(_FLOAT64 if jnp.finfo(f.dtype).bits == 64 else _FLOAT32)
     polynomial = jnp.full_like(f, first)
     for coefficient in others:
         polynomial = polynomial * f + coefficient
-    high, middle, last = log_2_parts(f.dtype)
-    total = fast_two_sum(k * high, f)
-    rest = f * f * (f * polynomial - 0.5) + ((k * middle + k * last) + (error - error * f))
-    return fast_two_sum(total.high, total.low + rest)
+    return polynomial
 
 
 def log1p(x: Words) -> Words:
