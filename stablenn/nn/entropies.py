@@ -56,7 +56,7 @@ def entr(x: ArrayLike) -> jax.Array:
 
 @jax.custom_jvp
 def _entr(x):
-    high, low = assembled(*_reduced(x), jnp.zeros_like(x))
+    high, low = assembled(*_reduced(x))
     beyond = jnp.where(x == 0, 0, jnp.where(jnp.isnan(x), x, -jnp.inf))
     return jnp.where((x > 0) & (x < jnp.inf), -(x * high + x * low), beyond)
 
@@ -73,11 +73,13 @@ def _entr_slope(x):
     center = float(np.array(1 / _E, x.dtype))
     excess = Fraction(center) * _E - 1
     near = jnp.abs(x - center) < center / 4
-    change = (x - center) / center
+    change = (x - center) * (1 / center)
     k, f = _reduced(x)
     error = jnp.where(near, float(excess) * (1 + change), 0)
-    words = assembled(jnp.where(near, 0, k), jnp.where(near, change, f), error)
-    slope = -add(words, Words(jnp.where(near, 0, jnp.ones_like(x)), jnp.zeros_like(x))).rounded
+    high, low = assembled(jnp.where(near, 0, k), jnp.where(near, change, f), error)
+    # exact where these two nearly cancel
+    total = fast_two_sum(jnp.where(near, 0, jnp.ones_like(x)), high)
+    slope = -(total.high + (total.low + low))
     beyond = jnp.where(x == 0, jnp.inf, jnp.where(x > 0, -jnp.inf, jnp.full_like(x, jnp.nan)))
     return jnp.where((x > 0) & (x < jnp.inf), slope, beyond)
 
