@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import LOG_2, Reduced, factored_exp2, reduced_exp
+from stablenn.nn._elementary.exponential import LOG_2, factored_exp, factored_exp2
 from stablenn.nn._elementary.logarithm import log
 from stablenn.nn._elementary.normal_tail import LIMIT, halves_of, scaled_tail, words_of
 from stablenn.nn._elementary.words import (
@@ -23,8 +23,6 @@ from stablenn.nn._elementary.words import (
     divide,
     fast_two_sum,
     halves,
-    ldexp,
-    product,
     square,
     two_sum,
 )
@@ -32,7 +30,7 @@ from stablenn.nn._rounding import rounded_once
 from stablenn.nn.logistic import scaled_slope, sigmoid_slope, tilt
 
 _HUGE = 2.0**60  # beyond it, the tail of z is 1 / (sqrt(2 pi) z)
-_SPARE = 16  # z exp(-w) is still a number where exp(-w) is too small for one, by this power of two at most
+_SPARE = 24  # products with an exponential may be numbers where it is too small for one, by this power of two
 # Of the tanh formula of GELU, which is x / (1 + exp(-w)) with w = x (A + B x^2): sqrt(8 / pi), and 0.044715 of it.
 _A = Fraction("1.5957691216057307117597842397375274739034345246597")
 _B = _A * Fraction(44715, 10**6)
@@ -83,7 +81,7 @@ def _upper_tail(z: jax.Array) -> jax.Array:
     """The normal distribution's share beyond z >= 0."""
     z = _in_reach(z)
     tail = scaled_tail(z)
-    return _times(tail.words, _bell(z)) / tail.divisor
+    return _times_bell(tail.words.high, z) / tail.divisor
 
 
 def _in_reach(z: jax.Array) -> jax.Array:
@@ -91,21 +89,14 @@ def _in_reach(z: jax.Array) -> jax.Array:
     return jnp.minimum(z, 46.0 if jnp.finfo(z.dtype).bits == 64 else 16.0)
 
 
-def _bell(z: jax.Array) -> Reduced:
-    """exp(-z^2/2)."""
-    half_square = _half_square(z)
-    return reduced_exp(-half_square.high, -half_square.low)
+def _times_bell(factor: jax.Array, z: jax.Array) -> jax.Array:
+    """factor * exp(-z^2/2) for z in reach, even where the exponential alone would leave the range."""
+    power, change = factored_exp(-0.5 * square(z).high, _SPARE, -0.5 * square(z).low)
+    return factor * power * (1 + change) * 2.0**-_SPARE
 
 
 def _half_square(z: jax.Array) -> Words:
     return square(z / 2).times_power(2).normalised
-
-
-def _times(factor: Words, exp: Reduced) -> jax.Array:
-    """factor * exp, even where the exponential alone would leave the range."""
-    mantissa = exp.mantissa
-    low = factor.high * mantissa.low + factor.low * mantissa.high
-    return ldexp(factor.high * mantissa.high + low, exp.exponent)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -116,8 +107,7 @@ def _density(polynomial, x):
     value = jnp.full_like(y, polynomial[-1])
     for coefficient in reversed(polynomial[:-1]):
         value = value * y + coefficient
-    limit = words_of(LIMIT, y)
-    return apart(x, _times(Words(value * limit.high, value * limit.low), _bell(z)))
+    return apart(x, _times_bell(value * words_of(LIMIT, y).high, z))
 
 
 @_density.defjvp
@@ -184,7 +174,7 @@ def _log_ndtr_slope(x):
     tail, peak = scaled_tail(jnp.minimum(z, _HUGE)), words_of(LIMIT, x)
     below = divide(peak, tail.words) * jnp.where(tail.near, 1, z)
     above = divide(peak, fast_two_sum(1, -_upper_tail(z)))
-    return apart(x, jnp.where(x < 0, below, _times(Words(above, jnp.zeros_like(x)), _bell(_in_reach(z)))))
+    return apart(x, jnp.where(x < 0, below, _times_bell(above, _in_reach(z))))
 
 
 @_log_ndtr_slope.defjvp
@@ -261,7 +251,7 @@ def _slope_from_tail(x: jax.Array, tail: jax.Array) -> jax.Array:
 def _gelu(x):
     z = _in_reach(jnp.abs(x))
     tail = scaled_tail(z)
-    return _from_tail(x, -_times(tail.words, _bell(z)) * tail.factor)
+    return _from_tail(x, -_times_bell(tail.words.high, z) * tail.factor)
 
 
 @_gelu.defjvp
@@ -274,7 +264,7 @@ def _gelu_jvp(primals, tangents):
 def _gelu_slope(x):
     z = _in_reach(jnp.abs(x))
     tail, peak = scaled_tail(z).value, words_of(LIMIT, x)
-    return _slope_from_tail(x, _times(Words(tail.high - z * peak.high, tail.low - z * peak.low), _bell(z)))
+    return _slope_from_tail(x, _times_bell((tail.high - z * peak.high) + (tail.low - z * peak.low), z))
 
 
 @_gelu_slope.defjvp
