@@ -289,15 +289,15 @@ def _exponential_of_argument(z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Ar
 
 def _argument(z: jax.Array, a: Fraction = _A, b: Fraction = _B) -> Words:
     """w = z (A + B z^2) for z >= 0, not normalised; GELU at -z is -z / (1 + exp(w))."""
-    a, b = halves_of(a, z), halves_of(b, z)
+    first, third = halves_of(a, z), halves_of(b, z)
     z_high, z_low = halves(z)
     square_high, square_middle = halves(z_high * z_high)
-    cubic = square_high * b.high
-    cubic_low = (square_middle + (z + z_high) * z_low) * (b.high + b.low) + square_high * b.low
-    # exact whichever is the larger, since half of the first one's digits are zero
-    total = fast_two_sum(a.high, cubic)
+    cubic = square_high * third.high
+    cubic_low = (square_middle + (z + z_high) * z_low) * (third.high + third.low) + square_high * third.low
+    # exact whichever is the larger, since half of the first's digits are zero
+    total = fast_two_sum(first.high, cubic)
     high, middle = halves(total.high)
-    low = z * (total.low + (cubic_low + a.low))
+    low = z * (total.low + (cubic_low + first.low))
     return Words(z_high * high, (z_high * middle + z_low * total.high) + low)
 
 
