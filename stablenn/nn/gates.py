@@ -19,7 +19,6 @@ from stablenn.nn.hyperbolic import tanh_of, tanh_slope
 from stablenn.nn.logistic import (
     exp_neg_abs,
     gated,
-    over_square,
     sigmoid_raised,
     sigmoid_slope,
     smooth_relu,
@@ -91,7 +90,7 @@ def _silu_slope(x):
     e = power * 2.0**-_SPARE * (1 + change)
     total = 1 + e
     terms = (total + jnp.where(left, x, x * e)) + ((1 - total) + e)
-    factor = over_square(jnp.where(left, change, 0), e) * jnp.where(left, power, 1)
+    factor = jnp.where(left, power * (1 + change), 1) / (1 + (e * e + 2 * e))
     return apart(x, factor * terms * jnp.where(left, 2.0**-_SPARE, 1))
 
 
