@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.logarithm import assembled
-from stablenn.nn._elementary.words import Words, add, product, two_sum
+from stablenn.nn._elementary.logarithm import assembled, remainder
+from stablenn.nn._elementary.words import Words, add, fast_two_sum, product
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._tangents import instantiate, is_zero
 
@@ -56,7 +56,7 @@ def entr(x: ArrayLike) -> jax.Array:
 
 @jax.custom_jvp
 def _entr(x):
-    high, low = assembled(*_reduced(x), jnp.zeros_like(x))
+    high, low = assembled(*_reduced(x))
     beyond = jnp.where(x == 0, 0, jnp.where(jnp.isnan(x), x, -jnp.inf))
     return jnp.where((x > 0) & (x < jnp.inf), -(x * high + x * low), beyond)
 
@@ -73,11 +73,13 @@ def _entr_slope(x):
     center = float(np.array(1 / _E, x.dtype))
     excess = Fraction(center) * _E - 1
     near = jnp.abs(x - center) < center / 4
-    change = (x - center) / center
+    change = (x - center) * (1 / center)
     k, f = _reduced(x)
     error = jnp.where(near, float(excess) * (1 + change), 0)
-    words = assembled(jnp.where(near, 0, k), jnp.where(near, change, f), error)
-    slope = -add(words, Words(jnp.where(near, 0, jnp.ones_like(x)), jnp.zeros_like(x))).rounded
+    high, low = assembled(jnp.where(near, 0, k), jnp.where(near, change, f), error)
+    # exact where these two nearly cancel
+    total = fast_two_sum(jnp.where(near, 0, jnp.ones_like(x)), high)
+    slope = -(total.high + (total.low + low))
     beyond = jnp.where(x == 0, jnp.inf, jnp.where(x > 0, -jnp.inf, jnp.full_like(x, jnp.nan)))
     return jnp.where((x > 0) & (x < jnp.inf), slope, beyond)
 
@@ -141,9 +143,9 @@ def kl_div(p: ArrayLike, q: ArrayLike) -> jax.Array:
     .. math:: \mathrm{kl\_div}(p, q) = p \log \frac{p}{q} - p + q
 
     Near p = q, where that is a difference of nearly equal numbers, it is computed without any: with
-    :math:`s = (p - q) / (p + q)` and :math:`A(s) = (\mathrm{artanh}(s) - s) / s^3` as
+    :math:`f = (p - q) / q` and :math:`P(f) = (\log(1 + f) - f + f^2/2) / f^3` as
 
-    .. math:: (p - q) \, s \, (1 + s (1 + s) A(s)).
+    .. math:: (p - q) \, f \, (1/2 + f ((1 + f) P(f) - 1/2)).
 
     Where p is 0 the derivative by q is 1, and where both are 0 that by p is 0. Numbers outside of the domain give
     ``inf``, and derivatives of NaN.
@@ -174,30 +176,21 @@ def kl_div(p: ArrayLike, q: ArrayLike) -> jax.Array:
 
 @jax.custom_jvp
 def _kl_div(p, q):
-    near = (p >= q / 2) & (q >= p / 2)
-    value = jnp.where(near, _divergence_of_neighbours(p, q), _divergence_of_others(p, q))
+    exponent, f, error = _reduced_ratio(p, q)
+    near = exponent == 0
+    neighbours = (p - q) * (f + error)
+    neighbours *= 0.5 + f * ((1 + f) * remainder(f) - 0.5)
+    value = jnp.where(near, neighbours, _divergence_of_others(p, q, assembled(exponent, f, error)))
     return _extended(p, q, value, nothing=q, beyond=jnp.inf)
 
 
-def _divergence_of_neighbours(p, q):
-    difference, large = p - q, q > 1
-    # halves of large numbers, so that their sum stays finite
-    s = jnp.where(large, difference / 2, difference) / jnp.where(large, p / 2 + q / 2, p + q)
-    z = s * s
-    count = 17 if jnp.finfo(p.dtype).bits == 64 else 8
-    series = jnp.full_like(z, 1 / (2 * count + 1))
-    for k in range(count - 1, 0, -1):
-        series = series * z + 1 / (2 * k + 1)
-    first = difference * s
-    return first + first * (s * (1 + s) * series)
-
-
-def _divergence_of_others(p, q):
+def _divergence_of_others(p, q, log_ratio):
     """q + p (log(p / q) - 1), or where p is the smaller (q - p) + p log(p / q), so that nothing overflows early."""
     larger = p > q
-    difference = two_sum(q, jnp.where(larger, 0, -p))
-    high, low = add(_log_ratio(p, q), Words(jnp.where(larger, -jnp.ones_like(p), 0), jnp.zeros_like(p)))
-    return (difference.high + p * high) + (difference.low + p * low)
+    difference = fast_two_sum(q, jnp.where(larger, 0, -p))
+    # exact where these two nearly cancel
+    factor = fast_two_sum(jnp.where(larger, -1, 0), log_ratio.high)
+    return (difference.high + p * factor.high) + (difference.low + p * (factor.low + log_ratio.low))
 
 
 @functools.partial(_kl_div.defjvp, symbolic_zeros=True)
@@ -259,6 +252,11 @@ def _slope_by_q_jvp(constant, primals, tangents):
 
 def _log_ratio(p: jax.Array, q: jax.Array) -> Words:
     """log(p / q) of positive finite numbers, whether their quotient and their difference are in range or not."""
+    return assembled(*_reduced_ratio(p, q))
+
+
+def _reduced_ratio(p: jax.Array, q: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """k, f and its error in p / q = 2^k (1 + f + error), where 1 + f lies within about the root of two around one."""
     (p_exponent, p), (q_exponent, q) = _split(p), _split(q)
     # so that p - q is exact, and zero is the exponent of neighbours
     halved, doubled = p > q * math.sqrt(2), p * math.sqrt(2) < q
@@ -267,7 +265,7 @@ def _log_ratio(p: jax.Array, q: jax.Array) -> Words:
     difference, inverse = p - q, 1 / q
     quotient = difference * inverse
     back = product(quotient, q)
-    return assembled(exponent, quotient, ((difference - back.high) - back.low) * inverse)
+    return exponent, quotient, ((difference - back.high) - back.low) * inverse
 
 
 def _reduced(x: jax.Array) -> tuple[jax.Array, jax.Array]:

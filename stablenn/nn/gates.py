@@ -12,10 +12,20 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stablenn.nn._elementary.exponential import factored_exp
 from stablenn.nn._elementary.words import Words, add, apart, divide, fast_two_sum, ldexp, multiply, select
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn.hyperbolic import tanh_of, tanh_slope
-from stablenn.nn.logistic import exp_neg_abs, gated, sigmoid_slope, smooth_relu, tilt
+from stablenn.nn.logistic import (
+    exp_neg_abs,
+    gated,
+    sigmoid_raised,
+    sigmoid_slope,
+    smooth_relu,
+    tilt,
+)
+
+_SPARE = 16  # far to the left x e is still a number where e is too small for one, by this power of two at most
 
 
 @jax.jit
@@ -53,7 +63,7 @@ swish = silu
 @jax.custom_jvp
 def _silu(x):
     x = _with_limit(x)
-    return gated(x, x)
+    return apart(x, x * sigmoid_raised(x, _SPARE) * jnp.where(x < 0, 2.0**-_SPARE, 1))
 
 
 def _with_limit(x: jax.Array) -> jax.Array:
@@ -74,15 +84,14 @@ def _silu_jvp(primals, tangents):
 @jax.custom_jvp
 def _silu_slope(x):
     """e (1 + e + x) / (1 + e)^2 to the left of 0, and (1 + e + x e) / (1 + e)^2 to the right."""
-    x = _with_limit(x)
-    e, total, exponent = exp_neg_abs(x)
+    x = jnp.minimum(_with_limit(x), _limit(x.dtype))  # an infinite x would meet an e of zero
     left = x < 0
-    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
-    small = ldexp(e.high, exponent)
-    # an infinite x has an e of zero
-    term = jnp.where(left, x, jnp.where(small == 0, 0, x * small))
-    terms = multiply(add(total, Words(term, zero)), select(left, e, Words(one, zero)))
-    return apart(x, ldexp(divide(terms, multiply(total, total)), jnp.where(left, exponent, 0)))
+    power, change = factored_exp(-jnp.abs(x), _SPARE)
+    e = power * 2.0**-_SPARE * (1 + change)
+    total = 1 + e
+    terms = (total + jnp.where(left, x, x * e)) + ((1 - total) + e)
+    factor = jnp.where(left, power * (1 + change), 1) / (1 + (e * e + 2 * e))
+    return apart(x, factor * terms * jnp.where(left, 2.0**-_SPARE, 1))
 
 
 @_silu_slope.defjvp

@@ -14,16 +14,15 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import Reduced, reduced_exp
+from stablenn.nn._elementary.exponential import LOG_2, factored_exp, factored_exp2
 from stablenn.nn._elementary.logarithm import log
-from stablenn.nn._elementary.normal_tail import LIMIT, scaled_tail, words_of
+from stablenn.nn._elementary.normal_tail import LIMIT, halves_of, scaled_tail, words_of
 from stablenn.nn._elementary.words import (
     Words,
     apart,
     divide,
     fast_two_sum,
-    ldexp,
-    product,
+    halves,
     square,
     two_sum,
 )
@@ -31,6 +30,7 @@ from stablenn.nn._rounding import rounded_once
 from stablenn.nn.logistic import scaled_slope, sigmoid_slope, tilt
 
 _HUGE = 2.0**60  # beyond it, the tail of z is 1 / (sqrt(2 pi) z)
+_SPARE = 24  # products with an exponential may be numbers where it is too small for one, by this power of two
 # Of the tanh formula of GELU, which is x / (1 + exp(-w)) with w = x (A + B x^2): sqrt(8 / pi), and 0.044715 of it.
 _A = Fraction("1.5957691216057307117597842397375274739034345246597")
 _B = _A * Fraction(44715, 10**6)
@@ -81,7 +81,7 @@ def _upper_tail(z: jax.Array) -> jax.Array:
     """The normal distribution's share beyond z >= 0."""
     z = _in_reach(z)
     tail = scaled_tail(z)
-    return _times(tail.words, _bell(z)) / tail.divisor
+    return _times_bell(tail.words.high, z) / tail.divisor
 
 
 def _in_reach(z: jax.Array) -> jax.Array:
@@ -89,21 +89,14 @@ def _in_reach(z: jax.Array) -> jax.Array:
     return jnp.minimum(z, 46.0 if jnp.finfo(z.dtype).bits == 64 else 16.0)
 
 
-def _bell(z: jax.Array) -> Reduced:
-    """exp(-z^2/2)."""
-    half_square = _half_square(z)
-    return reduced_exp(-half_square.high, -half_square.low)
+def _times_bell(factor: jax.Array, z: jax.Array) -> jax.Array:
+    """factor * exp(-z^2/2) for z in reach, even where the exponential alone would leave the range."""
+    power, change = factored_exp(-0.5 * square(z).high, _SPARE, -0.5 * square(z).low)
+    return factor * power * (1 + change) * 2.0**-_SPARE
 
 
 def _half_square(z: jax.Array) -> Words:
     return square(z / 2).times_power(2).normalised
-
-
-def _times(factor: Words, exp: Reduced) -> jax.Array:
-    """factor * exp, even where the exponential alone would leave the range."""
-    mantissa = exp.mantissa
-    low = factor.high * mantissa.low + factor.low * mantissa.high
-    return ldexp(factor.high * mantissa.high + low, exp.exponent)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -114,8 +107,7 @@ def _density(polynomial, x):
     value = jnp.full_like(y, polynomial[-1])
     for coefficient in reversed(polynomial[:-1]):
         value = value * y + coefficient
-    limit = words_of(LIMIT, y)
-    return apart(x, _times(Words(value * limit.high, value * limit.low), _bell(z)))
+    return apart(x, _times_bell(value * words_of(LIMIT, y).high, z))
 
 
 @_density.defjvp
@@ -182,7 +174,7 @@ def _log_ndtr_slope(x):
     tail, peak = scaled_tail(jnp.minimum(z, _HUGE)), words_of(LIMIT, x)
     below = divide(peak, tail.words) * jnp.where(tail.near, 1, z)
     above = divide(peak, fast_two_sum(1, -_upper_tail(z)))
-    return apart(x, jnp.where(x < 0, below, _times(Words(above, jnp.zeros_like(x)), _bell(_in_reach(z)))))
+    return apart(x, jnp.where(x < 0, below, _times_bell(above, _in_reach(z))))
 
 
 @_log_ndtr_slope.defjvp
@@ -259,7 +251,7 @@ def _slope_from_tail(x: jax.Array, tail: jax.Array) -> jax.Array:
 def _gelu(x):
     z = _in_reach(jnp.abs(x))
     tail = scaled_tail(z)
-    return _from_tail(x, -_times(tail.words, _bell(z)) * tail.factor)
+    return _from_tail(x, -_times_bell(tail.words.high, z) * tail.factor)
 
 
 @_gelu.defjvp
@@ -272,7 +264,7 @@ def _gelu_jvp(primals, tangents):
 def _gelu_slope(x):
     z = _in_reach(jnp.abs(x))
     tail, peak = scaled_tail(z).value, words_of(LIMIT, x)
-    return _slope_from_tail(x, _times(Words(tail.high - z * peak.high, tail.low - z * peak.low), _bell(z)))
+    return _slope_from_tail(x, _times_bell((tail.high - z * peak.high) + (tail.low - z * peak.low), z))
 
 
 @_gelu_slope.defjvp
@@ -284,27 +276,29 @@ def _gelu_slope_jvp(primals, tangents):
 @jax.custom_jvp
 def _gelu_tanh(x):
     z = _in_reach(jnp.abs(x))
-    e, exponent, total = _logistic_terms(_argument(z))
-    low = e.low - e.high * (total.low / total.high)
-    return _from_tail(x, -ldexp((z * e.high + z * low) / total.high, exponent))
+    power, change, e = _exponential_of_argument(z)
+    return _from_tail(x, -(z * power) * ((1 + change) / (1 + e)) * 2.0**-_SPARE)
 
 
-def _argument(z: jax.Array) -> Words:
-    """w = z (A + B z^2) for z >= 0; GELU at -z is -z / (1 + exp(w))."""
-    a, b, z_square = words_of(_A, z), words_of(_B, z), square(z)
-    cubic = product(z_square.high, b.high)
-    cubic_low = cubic.low + (z_square.low * b.high + z_square.high * b.low)
-    # both are positive; two_sum has a difference with a constant, which XLA simplifies
-    total = fast_two_sum(jnp.maximum(cubic.high, a.high), jnp.minimum(cubic.high, a.high))
-    w = product(z, total.high)
-    return Words(w.high, w.low + z * (total.low + (cubic_low + a.low))).normalised
+def _exponential_of_argument(z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """p, c and e in e = exp(-w) = p (1 + c) / 2^spare."""
+    w = _argument(z, _A / LOG_2, _B / LOG_2)
+    power, change = factored_exp2(-w.high, _SPARE, -w.low)
+    return power, change, power * 2.0**-_SPARE * (1 + change)
 
 
-def _logistic_terms(w: Words) -> tuple[Words, jax.Array, Words]:
-    """e and n of exp(-w) = e 2^n, and 1 + exp(-w)."""
-    exp = reduced_exp(-w.high, -w.low)
-    e = exp.mantissa
-    return e, exp.exponent, fast_two_sum(1, ldexp(e.high, exp.exponent))
+def _argument(z: jax.Array, a: Fraction = _A, b: Fraction = _B) -> Words:
+    """w = z (A + B z^2) for z >= 0, not normalised; GELU at -z is -z / (1 + exp(w))."""
+    first, third = halves_of(a, z), halves_of(b, z)
+    z_high, z_low = halves(z)
+    square_high, square_middle = halves(z_high * z_high)
+    cubic = square_high * third.high
+    cubic_low = (square_middle + (z + z_high) * z_low) * (third.high + third.low) + square_high * third.low
+    # exact whichever is the larger, since half of the first's digits are zero
+    total = fast_two_sum(first.high, cubic)
+    high, middle = halves(total.high)
+    low = z * (total.low + (cubic_low + first.low))
+    return Words(z_high * high, (z_high * middle + z_low * total.high) + low)
 
 
 @_gelu_tanh.defjvp
@@ -316,10 +310,10 @@ def _gelu_tanh_jvp(primals, tangents):
 @jax.custom_jvp
 def _gelu_tanh_slope(x):
     z = _in_reach(jnp.abs(x))
-    e, exponent, total = _logistic_terms(_argument(z))
-    factor = (total.high - z * _argument_slope(z)) + total.low
-    low = e.low - e.high * (2 * total.low / total.high)
-    return _slope_from_tail(x, ldexp((factor * e.high + factor * low) / (total.high * total.high), exponent))
+    power, change, e = _exponential_of_argument(z)
+    total = 1 + e
+    factor = (total - z * _argument_slope(z)) + ((1 - total) + e)
+    return _slope_from_tail(x, power * ((1 + change) / (total * total)) * factor * 2.0**-_SPARE)
 
 
 @_gelu_tanh_slope.defjvp
@@ -343,7 +337,7 @@ def _bend(x: jax.Array, w: jax.Array) -> jax.Array:
 def _gelu_tanh_curvature(x):
     z = _in_reach(jnp.abs(x))
     w = _argument(z)
-    return scaled_slope(_bend(z, w.high), *w)
+    return scaled_slope(_bend(z, w.rounded), *w.normalised)
 
 
 @_gelu_tanh_curvature.defjvp

@@ -12,7 +12,7 @@ from stablenn.nn._elementary.exponential import exp, expm1, log_2_parts
 from stablenn.nn._elementary.logarithm import log1p
 from stablenn.nn._elementary.words import Words, divide, multiply, quotient, single
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn.logistic import scaled_slope, sigmoid_slope, tilt
+from stablenn.nn.logistic import scaled_slope, sigmoid_rate, tilt
 
 
 @jax.jit
@@ -62,7 +62,7 @@ def _tanh_jvp(primals, tangents):
 @jax.custom_jvp
 def tanh_slope(x):
     """1 / cosh(x)^2."""
-    return sigmoid_slope(jnp.full_like(x, 4), 2 * x)
+    return sigmoid_rate(2 * x, 2)
 
 
 @tanh_slope.defjvp
@@ -178,15 +178,15 @@ def _softcap_slopes(x, cap):
     """With u = x / cap: 1 / cosh(u)^2, and tanh(u) - u / cosh(u)^2."""
     u = quotient(single(x), cap)
     by_x = scaled_slope(jnp.full_like(x, 4), 2 * u.high, 2 * u.low)
-    # below 1 as (sinh(2u) / 2 - u) / cosh(u)^2, by the series of sinh, where no terms cancel
-    u = u.high
-    square, count = u * u, 12 if jnp.finfo(u.dtype).bits == 64 else 7
+    # near 0 as (sinh(2u) / 2 - u) / cosh(u)^2, by the series of sinh, where no terms cancel
+    u, tripled = u.high, 3 * u.low  # as a cube has it
+    square, count = u * u, 14 if jnp.finfo(u.dtype).bits == 64 else 8
     series = jnp.zeros_like(u)
     for k in range(count, 0, -1):
         series = series * square + 4**k / math.factorial(2 * k + 1)
-    near = jnp.abs(u) < 1
+    near = jnp.abs(u) < 1.5
     return by_x, jnp.where(
-        near, by_x * (u * square * series), tilt(2 * u) - jnp.where(near | jnp.isinf(u), 0, u) * by_x
+        near, by_x * ((u + tripled) * square * series), tilt(2 * u) - jnp.where(near | jnp.isinf(u), 0, u) * by_x
     )
 
 

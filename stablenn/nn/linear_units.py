@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -267,29 +268,54 @@ def _scaled_root(x, b):
     return x, b, jnp.sqrt(x * x + b), inverse
 
 
+class _Hypotenuse(NamedTuple):
+    """sqrt(x^2 + b), in units of a power of two near sqrt(b), in which b is near one; and x in those units.
+
+    Where x is `far`, the square of which might overflow, the root is |x|; x itself may be infinite in those units.
+    """
+
+    unit: jax.Array
+    x: jax.Array
+    far: jax.Array
+    root: jax.Array
+
+    @classmethod
+    def of(cls, x: jax.Array, b: jax.Array) -> _Hypotenuse:
+        unit = power_of_two(jnp.sqrt(b))
+        inverse = 1 / unit
+        x = x * inverse
+        far = jnp.abs(x) > 2.0 ** (jnp.finfo(x.dtype).maxexp // 2 - 2)
+        return cls(unit, x, far, jnp.where(far, jnp.abs(x), jnp.sqrt(x * x + b * inverse * inverse)))
+
+
 @jax.custom_jvp
 def _squareplus(x, b):
-    scaled, _, root, inverse = _scaled_root(x, b)
-    left = b * inverse / (2 * (root - jnp.minimum(scaled, 0)))
-    value = jnp.where(x < 0, left, 0.5 * (scaled + root) / inverse)
-    value = jnp.where((x == 0) & (b == 0), 0, value)
-    return jnp.where(jnp.isinf(x) & (b < jnp.inf), jnp.maximum(x, 0), value)
+    unit, scaled, far, root = _Hypotenuse.of(x, b)
+    left = b * (0.5 / unit) / (root + jnp.abs(scaled))
+    return jnp.where(x < 0, left, jnp.where(far, x, (scaled + root) * (0.5 * unit)))
 
 
-@_squareplus.defjvp
+@functools.partial(_squareplus.defjvp, symbolic_zeros=True)
 def _squareplus_jvp(primals, tangents):
     (x, b), (x_t, b_t) = primals, tangents
     by_x, by_b = _squareplus_slopes(x, b)
-    return _squareplus(x, b), by_x * x_t + by_b * b_t
+    tangent = jnp.zeros_like(x)
+    if not is_zero(x_t):
+        tangent += by_x * instantiate(x_t)
+    if not is_zero(b_t):
+        tangent += by_b * instantiate(b_t)
+    return _squareplus(x, b), tangent
 
 
 @jax.custom_jvp
 def _squareplus_slopes(x, b):
     """With y = squareplus(x) and h = sqrt(x^2 + b): y / h, and 1 / 4h."""
-    scaled, small, root, inverse = _scaled_root(x, b)
-    shorter = jnp.where(root == 0, 0.5, small / (2 * (root + jnp.abs(scaled)) * root))
-    by_x = jnp.where(x < 0, shorter, 1 - shorter)
-    return jnp.where(jnp.isinf(x), (x > 0).astype(x.dtype), by_x), jnp.where(jnp.isinf(x), 0, 0.25 * inverse / root)
+    unit, scaled, far, root = _Hypotenuse.of(x, b)
+    inverse = 1 / unit
+    shorter = b * inverse * (0.5 * inverse) / ((root + jnp.abs(scaled)) * root)
+    shorter = jnp.where(root == 0, 0.5, shorter)
+    by_b = jnp.where(far, 0.25, 0.25 * inverse) / jnp.where(far, jnp.abs(x), root)
+    return jnp.where(x < 0, shorter, 1 - shorter), by_b
 
 
 @_squareplus_slopes.defjvp

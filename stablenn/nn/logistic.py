@@ -6,11 +6,13 @@ nearly equal numbers is ever formed. Exponentials and logarithms are double word
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._elementary.exponential import exp, expm1, reduced_exp
+from stablenn.nn._elementary.exponential import exp, expm1, factored_exp, light_exp, light_expm1, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p, with_limits
 from stablenn.nn._elementary.tiny_factors import TinyFactor
 from stablenn.nn._elementary.words import Words, apart, divide, fast_two_sum, ldexp, select
@@ -46,7 +48,42 @@ def sigmoid(x: ArrayLike) -> jax.Array:
       >>> print(jax.grad(nn.sigmoid)(jnp.float32(20.0)), jax.grad(jax.nn.sigmoid)(jnp.float32(20.0)))
       2.0611537e-09 0.0
     """
-    return gated(jnp.ones_like(x), x)
+    return _sigmoid(x)
+
+
+@jax.custom_jvp
+def _sigmoid(x: jax.Array) -> jax.Array:
+    return apart(x, sigmoid_raised(x))
+
+
+def sigmoid_raised(x: jax.Array, power: int = 0) -> jax.Array:
+    """sigmoid(x), times 2^power to the left of 0; not differentiable."""
+    scale, change = factored_exp(-jnp.abs(x), power)
+    e = scale * 2.0**-power * (1 + change)
+    left = x < 0
+    return over_one_plus(jnp.where(left, change, 0), e) * jnp.where(left, scale, 1)
+
+
+def over_one_plus(change: jax.Array, e: jax.Array) -> jax.Array:
+    """(1 + change) / (1 + e) for e up to one."""
+    total = 1 + e
+    return _less(change, _lost(total, e)) / total
+
+
+def _lost(total: jax.Array, e: jax.Array) -> jax.Array:
+    """What rounding took from total = 1 + e, divided by it, for e up to one: 1 / total to five percent is enough."""
+    return ((1 - total) + e) * (1.457 - 0.5 * total)
+
+
+def _less(change: jax.Array, lost: jax.Array) -> jax.Array:
+    """(1 + change) (1 - lost), for a few ulps that are lost, rounded once."""
+    return 1 + (change - (1 + change) * lost)
+
+
+@_sigmoid.defjvp
+def _sigmoid_jvp(primals, tangents):
+    (x,), (t,) = primals, tangents
+    return _sigmoid(x), t * sigmoid_rate(x)
 
 
 def exp_neg_abs(x: jax.Array) -> tuple[Words, Words, jax.Array]:
@@ -56,9 +93,9 @@ def exp_neg_abs(x: jax.Array) -> tuple[Words, Words, jax.Array]:
     return e, fast_two_sum(total.high, total.low + ldexp(e.low, exponent)), exponent
 
 
-def _exp_neg_abs(x: jax.Array, low: jax.Array | None = None) -> tuple[Words, jax.Array]:
-    """exp(-|x + low|) as a number near one and the exponent of a power of two."""
-    reduced = reduced_exp(-jnp.abs(x), None if low is None else jnp.where(x < 0, low, -low))
+def _exp_neg_abs(x: jax.Array) -> tuple[Words, jax.Array]:
+    """exp(-|x|) as a number near one and the exponent of a power of two."""
+    reduced = reduced_exp(-jnp.abs(x))
     return reduced.mantissa, reduced.exponent
 
 
@@ -71,10 +108,10 @@ def gated(factor: jax.Array, x: jax.Array) -> jax.Array:
 @jax.custom_jvp
 def _gate(x: jax.Array) -> TinyFactor:
     """sigmoid(x)."""
-    e, total, exponent = exp_neg_abs(x)
-    one = Words(jnp.ones_like(x), jnp.zeros_like(x))
-    quotient = divide(select(x < 0, e, one), total)
-    return TinyFactor.of(quotient, jnp.where(x < 0, exponent, 0))
+    exponent, change = light_exp(-jnp.abs(x))
+    e = ldexp(1 + change, exponent)
+    left = x < 0
+    return TinyFactor.of(over_one_plus(jnp.where(left, change, 0), e), jnp.where(left, exponent, 0))
 
 
 @_gate.defjvp
@@ -103,11 +140,31 @@ def scaled_slope(factor: jax.Array, x: jax.Array, low: jax.Array | None = None) 
 
 def _slope_at(x: jax.Array, low: jax.Array | None = None) -> TinyFactor:
     """sigmoid(z) sigmoid(-z) = e / (1 + e)^2 at z = x + low, where e = exp(-|z|)."""
-    e, exponent = _exp_neg_abs(x, low)
-    whole = ldexp(e.high, exponent)
-    # the last word of e counts once in the numerator, and twice in the square
-    quotient = (e.high + e.low * (1 - whole)) / (1 + whole * (2 + whole))
-    return TinyFactor.of(quotient, exponent)
+    exponent, change = light_exp(-jnp.abs(x), None if low is None else jnp.where(x < 0, low, -low))
+    return TinyFactor.of(over_square(change, ldexp(1 + change, exponent)), exponent)
+
+
+def over_square(change: jax.Array, e: jax.Array) -> jax.Array:
+    """(1 + change) / (1 + e)^2 for e up to one."""
+    rest = e * e + 2 * e
+    square = 1 + rest
+    # the inverse of the square to a few percent is enough for what rounding took from it
+    lost = ((1 - square) + rest) * ((0.86 * e - 1.6) * e + 1)
+    return _less(change, lost) / square
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def sigmoid_rate(x: jax.Array, power: int = 0) -> jax.Array:
+    """2^power * sigmoid(x) sigmoid(-x), for small powers."""
+    scale, change = factored_exp(-jnp.abs(x), power)
+    return apart(x, scale * over_square(change, scale * 2.0**-power * (1 + change)))
+
+
+@sigmoid_rate.defjvp
+def _sigmoid_rate_jvp(power, primals, tangents):
+    (x,), (t,) = primals, tangents
+    rate = sigmoid_rate(x, power)
+    return rate, -t * (rate * tilt(x))
 
 
 @jax.custom_jvp
@@ -132,10 +189,11 @@ def _sigmoid_slope_jvp(primals, tangents):
 @jax.custom_jvp
 def tilt(x):
     """sigmoid(x) - sigmoid(-x) = tanh(x/2): with the slope it is closed under differentiation."""
-    change = expm1(-jnp.abs(x))
-    total = fast_two_sum(2, change.high)
-    size = divide(-change, fast_two_sum(total.high, total.low + change.low))
-    return jnp.copysign(size, x)
+    large, small = light_expm1(-jnp.abs(x))
+    change = large + small
+    total = 2 + change
+    lost = ((2 - total) + change) * (1.457 - 0.5 * total)  # as of the sigmoid
+    return apart(x, jnp.copysign((large + (small - change * lost)) / total, x))
 
 
 @tilt.defjvp

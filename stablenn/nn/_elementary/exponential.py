@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from stablenn.nn._elementary.words import (
     Words,
     fast_two_sum,
     ldexp,
+    power_of_two,
     select,
     without_derivative,
 )
@@ -56,7 +58,7 @@ def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
     lowest, _ = reach(x.dtype)
     whole, x = x, jnp.minimum(jnp.maximum(without_derivative(x), 2 * lowest), -2 * lowest)
     low = None if low is None else jnp.where(whole == x, low, 0)
-    n = jax.lax.round(x * (1 / math.log(2)), jax.lax.RoundingMethod.TO_NEAREST_EVEN)
+    n = nearest_integer(x * (1 / math.log(2)))
     high, middle, last = log_2_parts(x.dtype)
     first, second = x - n * high, n * middle
     # near multiples of log 2 this difference is exact, and what is left of x must not meet a rounded sum
@@ -64,11 +66,64 @@ def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
     rest = -n * last if low is None else low - n * last
     r = start + rest
     lost = ((start - r) + rest) + ((first - start) - second)
-    length = 14 if jnp.finfo(x.dtype).bits == 64 else 8
+    return Reduced(n, Words(r, r * r * _series(r, 14 if jnp.finfo(r.dtype).bits == 64 else 8) + lost))
+
+
+def _series(r: jax.Array, length: int) -> jax.Array:
+    """(exp(r) - 1 - r) / r^2 up to the power r^(length - 2), for r up to half of log 2."""
     series = jnp.full_like(r, 1 / math.factorial(length))
     for k in range(length - 1, 1, -1):
         series = series * r + 1 / math.factorial(k)
-    return Reduced(n, Words(r, r * r * series + lost))
+    return series
+
+
+def nearest_integer(x: jax.Array) -> jax.Array:
+    """An integer nearest to a number far below 2^22."""
+    if jnp.finfo(x.dtype).bits == 64:  # whose patterns many processors convert one by one
+        return jax.lax.round(x, jax.lax.RoundingMethod.TO_NEAREST_EVEN)
+    # the last part of a pattern, which is not simplified like (x + c) - c
+    magic = np.float32(1.5 * 2**23)
+    pattern = jax.lax.bitcast_convert_type(x + magic, np.int32)
+    return (pattern - magic.view(np.int32)).astype(x.dtype)
+
+
+def light_exp(x: jax.Array, low: jax.Array | None = None, lowest: float | None = None) -> tuple[jax.Array, jax.Array]:
+    """n and c in exp(x + low) = 2^n (1 + c), where c has but one word, x is at most 0 and `low` a few ulps of it.
+
+    The sum, once rounded, is within 0.8 ulps. Where x is below `lowest` it is cut off there.
+    """
+    whole, x = x, jnp.maximum(without_derivative(x), 2 * reach(x.dtype)[0] if lowest is None else lowest)
+    n = nearest_integer(x * (1 / math.log(2)))
+    high, middle, last = log_2_parts(x.dtype)
+    r = (x - n * high) - n * (middle + last)
+    r = r if low is None else r + jnp.where(whole == x, low, 0)
+    return n, r + r * r * _series(r, 13 if jnp.finfo(r.dtype).bits == 64 else 7)
+
+
+def factored_exp(x: jax.Array, power: int = 0, low: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+    """p and c in exp(x + low) * 2^power = p (1 + c), as above; p is zero where it is too small for the format."""
+    least = int(jnp.finfo(x.dtype).minexp) - 1 - power  # of which the power is made zero
+    n, change = light_exp(x, low, least * math.log(2))
+    return power_of_two(n + power, x.dtype), change
+
+
+def factored_exp2(x: jax.Array, power: int, low: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """p and c in 2^(x + low + power) = p (1 + c), likewise, where `low` may be up to a tenth."""
+    x = jnp.maximum(without_derivative(x), float(jnp.finfo(x.dtype).minexp) - 1 - power)
+    n = nearest_integer(x)
+    f = (x - n) + low
+    log_2, length = float(LOG_2), 14 if jnp.finfo(x.dtype).bits == 64 else 8
+    series = jnp.full_like(f, log_2**length / math.factorial(length))
+    for k in range(length - 1, 0, -1):
+        series = series * f + log_2**k / math.factorial(k)
+    return power_of_two(n + power, x.dtype), f * series
+
+
+def light_expm1(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """exp(x) - 1 for x at most 0 as a sum, which once rounded is within an ulp; the first is the larger, or 0."""
+    n, change = light_exp(x, lowest=-(jnp.finfo(x.dtype).nmant + 3) * math.log(2))
+    power = power_of_two(n, x.dtype)
+    return power - 1, power * change
 
 
 def exp(x: jax.Array, low: jax.Array | None = None) -> Words:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stablenn.nn._elementary.exponential import log_2_parts
-from stablenn.nn._elementary.words import Words, fast_two_sum, power_of_two, two_sum, without_derivative
+from stablenn.nn._elementary.words import Words, fast_two_sum, two_sum, without_derivative
 
 # Chebyshev's approximation of (log(1 + f) - f + f^2/2) / f^3 (mpmath.chebyfit), from the constant term on: up to 2^-26
 # and 2^-54 of a third.
@@ -50,29 +50,36 @@ _FLOAT64 = (
 
 def log(x: jax.Array, low: jax.Array | float = 0.0) -> Words:
     """log(x + low) for normal positive x, where `low` is a few ulps of x at most, or anything small beside x = 1."""
-    k, mantissa = _split(without_derivative(x))
-    least = float(jnp.finfo(x.dtype).minexp)
-    f, error = two_sum(mantissa - 1, low * power_of_two(-jnp.clip(k, least, -least), x.dtype))
-    return assembled(k, f, error)
+    k, mantissa, inverse = _split(without_derivative(x))
+    return assembled(k, *two_sum(mantissa - 1, low * inverse))
 
 
-def assembled(k: jax.Array, f: jax.Array, error: jax.Array) -> Words:
+def assembled(k: jax.Array, f: jax.Array, error: jax.Array | None = None) -> Words:
     """k log 2 + log(1 + f + error), where 1 + f lies within a factor of the root of two around one."""
+    high, middle, last = log_2_parts(f.dtype)
+    total = fast_two_sum(k * high, f)
+    small = k * middle + k * last
+    small = small if error is None else small + (error - error * f)
+    return fast_two_sum(total.high, total.low + (f * f * (f * remainder(f) - 0.5) + small))
+
+
+def remainder(f: jax.Array) -> jax.Array:
+    """p(f), of log(1 + f) = f - f^2/2 + f^3 p(f), in the same range."""
     first, *others = reversed(_FLOAT64 if jnp.finfo(f.dtype).bits == 64 else _FLOAT32)
     polynomial = jnp.full_like(f, first)
     for coefficient in others:
         polynomial = polynomial * f + coefficient
-    high, middle, last = log_2_parts(f.dtype)
-    total = fast_two_sum(k * high, f)
-    rest = f * f * (f * polynomial - 0.5) + ((k * middle + k * last) + (error - error * f))
-    return fast_two_sum(total.high, total.low + rest)
+    return polynomial
 
 
 def log1p(x: Words) -> Words:
     """log(1 + x) for x > -1."""
     larger, smaller = jnp.maximum(x.high, 1), jnp.minimum(x.high, 1)
     total = fast_two_sum(larger, smaller)
-    return log(total.high, total.low + x.low)
+    k, mantissa, inverse = _split(without_derivative(total.high))
+    # half an ulp at most: less than the difference, or all there is
+    f = fast_two_sum(mantissa - 1, total.low * inverse)
+    return assembled(k, f.high, f.low + x.low * inverse)
 
 
 def with_limits(x: jax.Array, log: jax.Array) -> jax.Array:
@@ -81,11 +88,17 @@ def with_limits(x: jax.Array, log: jax.Array) -> jax.Array:
     return jnp.where(x > 0, log, jnp.where(x == 0, -jnp.inf, jnp.nan))
 
 
-def _split(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The exponent k, as a float, and x / 2^k, which lies between the root of one half and the root of two."""
+def _split(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The exponent k, as a float; x / 2^k, which lies between the root of one half and the root of two; and 2^-k.
+
+    The last is in range: for the largest x it is twice or four times that.
+    """
     info = jnp.finfo(x.dtype)
     bits = np.dtype(f"int{info.bits}")
     pattern = jax.lax.bitcast_convert_type(x, bits)
-    root = np.sqrt(np.array(0.5, x.dtype)).view(bits)
+    root, one = np.sqrt(np.array(0.5, x.dtype)).view(bits), np.ones((), x.dtype).view(bits)
     k = (pattern - root) >> bits.type(info.nmant)
-    return k.astype(x.dtype), jax.lax.bitcast_convert_type(pattern - (k << bits.type(info.nmant)), x.dtype)
+    shifted = k << bits.type(info.nmant)
+    inverse = one - jnp.minimum(shifted, one - np.array(info.tiny, x.dtype).view(bits))
+    mantissa = jax.lax.bitcast_convert_type(pattern - shifted, x.dtype)
+    return k.astype(x.dtype), mantissa, jax.lax.bitcast_convert_type(inverse, x.dtype)

@@ -12,6 +12,7 @@ coefficients come from ``python -m benchmarks.normal_tail``.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -140,6 +141,14 @@ def words_of(number: Fraction, like: jax.Array) -> Words:
     cast = like.dtype.type
     high = cast(float(number))
     return Words(high, cast(float(number - Fraction(float(high)))))
+
+
+def halves_of(number: Fraction, like: jax.Array) -> Words:
+    """A constant of which the first word has half of the digits."""
+    cast = like.dtype.type
+    digits = jnp.finfo(like.dtype).nmant // 2 - math.floor(math.log2(number))
+    high = Fraction(round(number * 2**digits), 2**digits)
+    return Words(cast(float(high)), cast(float(number - high)))
 
 
 class Tail(NamedTuple):

@@ -24,14 +24,13 @@ class TinyFactor(NamedTuple):
     @classmethod
     def of(cls, mantissa: jax.Array, exponent: jax.Array) -> TinyFactor:
         """mantissa * 2^exponent, for mantissas up to 2; exponents below twice the least make products vanish."""
-        # a mantissa up to one: its product with the largest numbers does not overflow before it is scaled
-        step = (exponent < 0).astype(mantissa.dtype)
         vanishes = exponent < 2.0 * jnp.finfo(mantissa.dtype).minexp
-        scaled = jnp.where(vanishes, 2.0**-60, mantissa * (1 - 0.5 * step))
-        return cls(scaled, *powers(exponent + step, mantissa.dtype))
+        # a product, since the exponent of NaN is any
+        return cls(mantissa * jnp.where(vanishes, 2.0**-60, 1), *powers(exponent, mantissa.dtype))
 
     def times(self, factor: jax.Array) -> jax.Array:
-        return factor * self.mantissa * self.first * self.second
+        # half of the power first: the largest numbers times a mantissa above one would overflow
+        return factor * self.first * self.mantissa * self.second
 
     def tangent(self, rate: jax.Array) -> TinyFactor:
         """That of the number, given that of its logarithm."""

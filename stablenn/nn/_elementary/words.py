@@ -130,11 +130,20 @@ def power_of_two(exponent: jax.Array, dtype) -> jax.Array:
 
 
 def powers(exponent: jax.Array, dtype) -> tuple[jax.Array, jax.Array]:
-    """2^exponent as a product of two numbers in range; exponents beyond those of such products are cut off there."""
+    """2^exponent as a product of two numbers in range; exponents beyond those of such products are cut off there.
+
+    Each has half of the exponent: a product with both in turn leaves the range only if its result does.
+    """
     info = jnp.finfo(dtype)
-    least, most = float(info.minexp), float(info.maxexp - 1)
-    first = jnp.clip(exponent, least, most)
-    return power_of_two(first, dtype), power_of_two(jnp.clip(exponent - first, least, most), dtype)
+    bits = np.dtype(f"int{info.bits}")
+    exponent = jnp.clip(exponent, 2.0 * info.minexp, 2.0 * (info.maxexp - 1))
+    # twice the exponent of one as the last part of the pattern; what is above it, the shift discards
+    pattern = jax.lax.bitcast_convert_type(exponent + (2.0**info.nmant + 2 * (info.maxexp - 1)), bits)
+    half = pattern >> bits.type(1)
+    first, second = (
+        jax.lax.bitcast_convert_type(part << bits.type(info.nmant), dtype) for part in (half, pattern - half)
+    )
+    return first, second
 
 
 def ldexp(x: jax.Array, exponent: jax.Array) -> jax.Array:
