@@ -197,9 +197,9 @@ def careful_errors(narrow: np.ndarray, wide: np.ndarray, *, flush: bool) -> np.n
     return floats.ulp_error(narrow, Truth(nearest, residual, np.ones(wide.shape, bool)), flush=flush)
 
 
-def wrong_zero(narrow: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """Where zero was computed and a normal number is right."""
-    return (narrow == 0) & (np.abs(nearest) >= _FORMAT.tiny)
+def wrong_zero(narrow: np.ndarray, wide: np.ndarray) -> np.ndarray:
+    """Where zero was computed and a normal number is right; a subnormal one may round to the smallest of them."""
+    return (narrow == 0) & (np.abs(wide) >= _FORMAT.tiny)
 
 
 def _powers(wide: np.ndarray) -> np.ndarray:
@@ -280,7 +280,7 @@ class _Scan:
         special = floats.wrong_special(narrow, wide)
         with np.errstate(over="ignore"):
             nearest = wide.astype(np.float32)
-        zero = wrong_zero(narrow, nearest)
+        zero = wrong_zero(narrow, wide)
         self._sums.flushed += int(np.count_nonzero(floats.flushed(narrow, nearest)))
         self._sums.wrong_specials += int(np.count_nonzero(special))
         self._sums.zeros += int(np.count_nonzero(zero))

@@ -203,10 +203,11 @@ def conclude(task: Task, found: Sequence[Found]) -> tuple[Record, dict[str, Any]
 
     with np.errstate(over="ignore"):
         rounded = wide.astype(DTYPE)
+    exactly = nearest + reference.truth.residual.reshape(-1) * floats.ulp(nearest, DTYPE)
 
-    def corrected(counted: int, is_so: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> int:
+    def corrected(counted: int, is_so: Callable[[np.ndarray, np.ndarray], np.ndarray], right, filtered) -> int:
         """What the filter counts, put right at the inputs that were judged exactly."""
-        return counted + int((is_so(narrow, nearest) & proved).sum() - (is_so(narrow, rounded) & swept & proved).sum())
+        return counted + int((is_so(narrow, right) & proved).sum() - (is_so(narrow, filtered) & swept & proved).sum())
 
     worst = {c.binade: f.max_ulp for c, f in zip(task.chunks, found, strict=True)}
     count = sum(f.count for f in found) + int((~swept).sum())
@@ -215,8 +216,8 @@ def conclude(task: Task, found: Sequence[Found]) -> tuple[Record, dict[str, Any]
         count=count,
         mean_ulp=sum(f.total for f in found) / count,
         p99_ulp=min(quantile([pair for f in found for pair in f.histogram], 0.99), exact.max_ulp),
-        wrong_specials=corrected(sum(f.wrong_specials for f in found), floats.wrong_special),
-        flushed=corrected(sum(f.flushed for f in found), floats.flushed),
+        wrong_specials=corrected(sum(f.wrong_specials for f in found), floats.wrong_special, nearest, rounded),
+        flushed=corrected(sum(f.flushed for f in found), floats.flushed, nearest, rounded),
         binades=worst,
     )
     tolerance = find_tolerance(spec.name, subject.quantity, DTYPE, jax.__version__, platform_name(subject.device))
@@ -226,7 +227,7 @@ def conclude(task: Task, found: Sequence[Found]) -> tuple[Record, dict[str, Any]
         "stride": task.stride,
         "judged": f"filtered, worst {len(x)} judged exactly",
         "subnormal_inputs_not_judged": _subnormals(task) if subject.flush else 0,
-        "zeros": corrected(sum(f.zeros for f in found), wrong_zero),
+        "zeros": corrected(sum(f.zeros for f in found), wrong_zero, exactly, wide),
         "breaks": sum(f.breaks for f in found),
         "filter_error": float(off.max()).hex(),
         "filter_worst_input": float(x[off.argmax()]).hex(),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import filtering
-from benchmarks.filtering import Chunk, Subject, careful_errors, chunks_of, examine, inputs_of, quantile
+from benchmarks.filtering import Chunk, Subject, careful_errors, chunks_of, examine, inputs_of, quantile, wrong_zero
 from stablenn import floats
 from stablenn.precision.devices import find_device
 from stablenn.precision.domain import Domain
@@ -110,6 +110,12 @@ def test_what_is_wrong_is_counted():
 def test_flushed_results_are_counted_and_no_error():
     found = scan(lambda x: x * 2.0**-100 * 2.0**-40)
     assert (found.flushed, found.max_ulp, found.zeros) == (found.count, 0, 0)
+
+
+def test_zero_in_place_of_a_subnormal_number_that_rounds_to_a_normal_one_is_not_wrong():
+    wide = 2.0**-126 * np.array([1 - 2.0**-25, 1, -1, -1 + 2.0**-25])
+    assert wrong_zero(np.zeros(4, np.float32), wide).tolist() == [False, True, True, False]
+    assert not wrong_zero(np.float32([1, 2.0**-126]), wide[1:3]).any()
 
 
 @pytest.mark.parametrize("fn", [jnp.exp, jnp.log, jnp.tanh, lambda x: x - 1.0001, lambda x: jnp.exp(x * 87.9)])
