@@ -26,10 +26,12 @@ class Sum(NamedTuple):
     """sum_j b_j exp(a_j) = total * exp(top) * 2^exponent; reduced axes are kept."""
 
     top: jax.Array  # the largest a_j whose factor is not zero; -inf where nothing is summed
-    exponent: jax.Array
+    exponent: jax.Array  # an integer, as a float
     total: Words
     terms: Words
-    exp: tuple[jax.Array, jax.Array]  # exp(a_j - top) as a number and the exponent of a power of two
+    exp: tuple[
+        jax.Array, jax.Array
+    ]  # exp(a_j - top) as a number and the exponent, an integer as a float, of a power of two
 
 
 def factored_sum(a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis) -> Sum:
@@ -41,12 +43,13 @@ def factored_sum(a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis
     near = jnp.abs(distance) < limit
     reduced = reduced_exp(jnp.where(near, distance, limit * jnp.sign(distance)), jnp.where(near, error, 0))
     n, mantissa = reduced.exponent, reduced.mantissa
-    n = jnp.where(jnp.isnan(n), 0, n).astype(jnp.int32)
+    n = jnp.where(jnp.isnan(n), 0, n)
 
     counts = used & jnp.isfinite(b) & (a > -jnp.inf)
     factor, exponent = jnp.frexp(jnp.where(counts, b, 0))
-    exponent = jnp.where(counts, n + exponent, -(2**20))
-    largest = jnp.max(exponent, axis, keepdims=True, initial=-(2**20))
+    # as floats, whose maxima are faster than those of integers
+    exponent = jnp.where(counts, n + exponent.astype(a.dtype), -(2.0**20))
+    largest = jnp.max(exponent, axis, keepdims=True, initial=-(2.0**20))
     scale = _power_of_two(exponent - largest + power, a.dtype)
     high, low = product(factor, mantissa.high)
     terms = fast_two_sum(high, low + factor * mantissa.low)
@@ -66,7 +69,7 @@ def factored_sum(a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis
 def _power_of_two(exponent: jax.Array, dtype) -> jax.Array:
     """2^exponent, 0 below and infinite above the range of normal numbers."""
     info = jnp.finfo(dtype)
-    power = power_of_two(jnp.clip(exponent, info.minexp, info.maxexp - 1).astype(dtype), dtype)
+    power = power_of_two(jnp.clip(exponent, float(info.minexp), float(info.maxexp - 1)), dtype)
     return jnp.where(exponent < info.minexp, 0, jnp.where(exponent >= info.maxexp, jnp.inf, power))
 
 
@@ -78,9 +81,8 @@ def log_size(found: Sum) -> jax.Array:
     size = fast_two_sum(size.high, size.low)
     logarithm = log(jnp.where(size.high > 0, size.high, 1), size.low)
     high, middle, low = log_2_parts(dtype)
-    exponent = found.exponent.astype(dtype)
-    whole = two_sum(exponent * high, logarithm.high)
-    rest = whole.low + (logarithm.low + exponent * middle + exponent * low)
+    whole = two_sum(found.exponent * high, logarithm.high)
+    rest = whole.low + (logarithm.low + found.exponent * middle + found.exponent * low)
     result = added(found.top, fast_two_sum(whole.high, rest))
     result = jnp.where(jnp.isfinite(size.high), result, size.high)
     nothing = jnp.where(found.top == jnp.inf, jnp.nan, -jnp.inf)
@@ -95,12 +97,14 @@ def shares_and_quotients(a, b, where, axis):
     shares = divide(found.terms, found.total)
     exp, n = found.exp
     quotients = exp / found.total.high
-    quotients = quotients * _power_of_two((n - found.exponent) // 2, a.dtype)
-    quotients = quotients * _power_of_two((n - found.exponent) - (n - found.exponent) // 2, a.dtype)
+    half = jnp.floor((n - found.exponent) * 0.5)
+    quotients = quotients * _power_of_two(half, a.dtype) * _power_of_two((n - found.exponent) - half, a.dtype)
     infinite = jnp.isinf(found.total.high)  # by an infinite factor, which takes everything
     shares = jnp.where(infinite & jnp.isinf(b), 1, shares)
     quotients = jnp.where(infinite, 0, quotients)
-    several = jnp.sum((a == jnp.inf) & (found.terms.high != 0), axis, keepdims=True) > 1  # they have no limit
+    several = (
+        jnp.sum((a == jnp.inf) & (found.terms.high != 0), axis, keepdims=True, dtype=a.dtype) > 1
+    )  # they have no limit
     kept = (jnp.where(empty, 0, jnp.where(several, jnp.nan, part)) for part in (shares, quotients))
     return tuple(masked(part, where) for part in kept)
 

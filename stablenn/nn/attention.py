@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._rounding import converted, float_dtype, rounded_once
 from stablenn.nn._scaling import power_of_two
-from stablenn.nn._shares import masked, scaled_softmax, softmax_tangent, subtract
+from stablenn.nn._shares import masked, shares, softmax_tangent, subtract
 from stablenn.nn._underflow import scale_of
 
 
@@ -128,7 +128,9 @@ def _halved_scores_jvp(primals, tangents):
 
 
 def _products(query, key):
-    return jnp.einsum("BTKGH,BSKH->BKGTS", query, key, precision=jax.lax.Precision.HIGHEST)
+    # With the heads in front the products come in the order of the weights; in another, all of them would be copied.
+    query, key = query.transpose(0, 2, 3, 1, 4), key.transpose(0, 2, 1, 3)
+    return jnp.einsum("BKGTH,BKSH->BKGTS", query, key, precision=jax.lax.Precision.HIGHEST)
 
 
 def _logits(scores, by_query, by_key, mask):
@@ -142,16 +144,16 @@ def _logits(scores, by_query, by_key, mask):
 @jax.custom_jvp
 def _softmax(scores, by_query, by_key, mask):
     """softmax(scores * by_query * by_key * 2^(power/2)) along the last axis."""
-    return scaled_softmax(_logits(scores, by_query, by_key, mask), mask, -1) * 2.0 ** -scale_of(scores.dtype).power
+    return masked(shares(_logits(scores, by_query, by_key, mask), mask, -1).value, mask)
 
 
 @_softmax.defjvp
 def _softmax_jvp(primals, tangents):
     scores, by_query, by_key, mask = primals
     tangent = masked(tangents[0], mask) * by_query * by_key
-    scaled = scaled_softmax(_logits(scores, by_query, by_key, mask), mask, -1)
+    found = shares(_logits(scores, by_query, by_key, mask), mask, -1)
     # By the smaller scores, the tangents of the softmax are 2^(power/2) times as large, and do not underflow.
-    return _softmax(*primals), softmax_tangent(tangent, scaled, -1)
+    return masked(found.value, mask), masked(softmax_tangent(tangent, found, -1, found.half), mask)
 
 
 def _largest(x: jax.Array, axis: tuple[int, ...]) -> jax.Array:

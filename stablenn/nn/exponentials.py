@@ -13,12 +13,11 @@ from stablenn.nn._shares import (
     log_shares,
     log_softmax_tangent,
     masked,
-    scaled_softmax,
+    shares,
     shift,
     softmax_tangent,
     with_mask,
 )
-from stablenn.nn._underflow import scale_of
 
 
 @functools.partial(jax.jit, static_argnames="axis")
@@ -57,15 +56,15 @@ def softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> ja
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _softmax(x, where, axis):
-    return scaled_softmax(x, where, axis) * 2.0 ** -scale_of(x.dtype).power
+    return masked(shares(x, where, axis).value, where)
 
 
 @_softmax.defjvp
 def _softmax_jvp(axis, primals, tangents):
     (x, where), (t, _) = primals, tangents
-    scaled = scaled_softmax(x, where, axis)
-    tangent = softmax_tangent(masked(t, where), scaled, axis) * scale_of(x.dtype).half
-    return _softmax(x, where, axis), tangent
+    found = shares(x, where, axis)
+    tangent = softmax_tangent(masked(t, where) * found.half, found, axis)
+    return masked(found.value, where), masked(tangent, where)
 
 
 @functools.partial(jax.jit, static_argnames="axis")
@@ -109,5 +108,5 @@ def _log_softmax(x, where, axis):
 @_log_softmax.defjvp
 def _log_softmax_jvp(axis, primals, tangents):
     (x, where), (t, _) = primals, tangents
-    scaled = scaled_softmax(x, where, axis)
-    return _log_softmax(x, where, axis), masked(log_softmax_tangent(masked(t, where), scaled, axis), where)
+    tangent = log_softmax_tangent(masked(t, where), shares(x, where, axis), axis)
+    return _log_softmax(x, where, axis), masked(tangent, where)

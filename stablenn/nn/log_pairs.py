@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stablenn.nn._differences import factors_of_difference
 from stablenn.nn._elementary.exponential import exp, log_2_parts, one_plus, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p
 from stablenn.nn._elementary.words import Words, divide, fast_two_sum, select, two_sum
@@ -157,7 +158,8 @@ def _logsubexp(x1, x2):
 @_logsubexp.defjvp
 def _logsubexp_jvp(primals, tangents):
     (x1, x2), (t1, t2) = primals, tangents
-    return _logsubexp(x1, x2), _inverse(x1, x2) * t1 - _ratio(x1, x2) * t2
+    inverse, ratio = _slopes(x1, x2)
+    return _logsubexp(x1, x2), inverse * t1 - ratio * t2
 
 
 def _where_defined(x1, x2, value):
@@ -165,29 +167,22 @@ def _where_defined(x1, x2, value):
     return jnp.where((x1 < x2) | ((x1 == jnp.inf) & (x2 == jnp.inf)), jnp.nan, value)
 
 
-def _quotient(x1, x2, words: Words, complement: _Complement) -> jax.Array:
-    lift = jnp.where(complement.power > 0, 2.0 ** (jnp.finfo(x1.dtype).nmant + 2), 1)
-    quotient = divide(words, complement.rest) * lift
-    return _where_defined(x1, x2, jnp.where(complement.rest.high == 0, jnp.inf, quotient))
-
-
 @jax.custom_jvp
-def _inverse(x1, x2):
-    """1 / (1 - exp(x2 - x1))."""
-    return _quotient(x1, x2, Words(jnp.ones_like(x1), jnp.zeros_like(x1)), _complement(x1, x2))
+def _slopes(x1, x2):
+    """1 / (1 - exp(x2 - x1)) and exp(x2 - x1) times that."""
+    scale, change, vanishes = factors_of_difference(x2, x1)
+    scale, change = jnp.where(vanishes, 0, scale), jnp.where(vanishes | (x1 == x2), 0, change)
+    rest = (1 - scale) - scale * change
+    # the difference of tiny numbers would underflow
+    info = jnp.finfo(x1.dtype)
+    lift = 2.0 ** (info.nmant + 2)
+    tiny = jnp.maximum(jnp.abs(x1), jnp.abs(x2)) < 2.0**info.minexp * lift
+    inverse = jnp.where(tiny, lift, 1) / jnp.where(tiny, jnp.abs(x1 * lift - x2 * lift), rest)
+    return _where_defined(x1, x2, inverse), _where_defined(x1, x2, (scale + scale * change) * inverse)
 
 
-@jax.custom_jvp
-def _ratio(x1, x2):
-    """exp(x2) / (exp(x1) - exp(x2))."""
-    complement = _complement(x1, x2)
-    return _quotient(x1, x2, complement.exp, complement)
-
-
-def _by_distance(primals, tangents):
-    (x1, x2), (t1, t2) = primals, tangents
-    return _inverse(x1, x2) * _ratio(x1, x2) * (t2 - t1)
-
-
-_inverse.defjvp(lambda primals, tangents: (_inverse(*primals), _by_distance(primals, tangents)))
-_ratio.defjvp(lambda primals, tangents: (_ratio(*primals), _by_distance(primals, tangents)))
+@_slopes.defjvp
+def _slopes_jvp(primals, tangents):
+    (t1, t2), (inverse, ratio) = tangents, _slopes(*primals)
+    tangent = inverse * ratio * (t2 - t1)
+    return (inverse, ratio), (tangent, tangent)

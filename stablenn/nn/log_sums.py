@@ -14,10 +14,9 @@ from stablenn.nn._elementary.words import Words, quotient, two_sum
 from stablenn.nn._factors import factored_sum, log_size, shares_and_quotients
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._scaling import power_of_two
-from stablenn.nn._shares import Axis, added, masked, scaled_softmax, shift, with_mask
+from stablenn.nn._shares import Axis, added, masked, shares, shift, with_mask
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._totals import total
-from stablenn.nn._underflow import scale_of
 
 
 @functools.partial(jax.jit, static_argnames=("axis", "keepdims", "return_sign"))
@@ -97,7 +96,7 @@ def _logsumexp_jvp(axis, primals, tangents):
     (a, b, where), (a_t, b_t, _) = primals, tangents
     out, sign = _logsumexp(a, b, where, axis)
     if b is None:
-        tangent = _mean_tangent(a, masked(instantiate(a_t), where), where, out, axis)
+        tangent = _mean_tangent(a, masked(instantiate(a_t), where), where, axis)
         return (out, sign), (tangent, jnp.zeros_like(sign))
     # d log|S| = sum_j exp(a_j) / S * (b_j da_j + db_j)
     shares, quotients = shares_and_quotients(a, b, where, axis)
@@ -159,7 +158,8 @@ def _logmeanexp(x, where, axis):
     count = jnp.sum(included, axis, keepdims=True, dtype=x.dtype)
     distance = jnp.where(included, shifted.difference, 0)
     # Where all entries are near the largest one, exp(x - maximum) - 1 takes the place of the exponential.
-    lowest = jnp.min(distance, axis, keepdims=True, initial=0)
+    smallest = jnp.min(x, axis, keepdims=True, initial=jnp.inf, where=where)
+    lowest = jnp.minimum(smallest - jnp.where(shifted.maximum == -jnp.inf, 0, shifted.maximum), 0)
     near = lowest > -0.34
     n, change = reduced_exp(distance, shifted.error)
     exp = one_plus(change).ldexp(n)
@@ -184,11 +184,10 @@ def _logmeanexp(x, where, axis):
 def _logmeanexp_jvp(axis, primals, tangents):
     (x, where), (t, _) = primals, tangents
     out = _logmeanexp(x, where, axis)
-    return out, _mean_tangent(x, masked(t, where), where, out, axis)
+    return out, _mean_tangent(x, masked(t, where), where, axis)
 
 
-def _mean_tangent(x, t, where, out, axis):
+def _mean_tangent(x, t, where, axis):
     """The mean of tangents, weighted by the shares of the exponentials; zero where there are none."""
-    half = scale_of(x.dtype).half
-    scaled = jnp.where(out == -jnp.inf, 0, scaled_softmax(x, where, axis))
-    return jnp.sum(scaled * (t * half), axis, keepdims=True) * half
+    found = shares(x, where, axis)
+    return jnp.sum(found.exp * jnp.where(found.total == 0, 0, 1 / found.total) * t, axis, keepdims=True)
