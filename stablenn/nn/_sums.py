@@ -11,11 +11,22 @@ from stablenn.nn._elementary.words import Words, fast_two_sum
 Axes = tuple[int, ...]
 
 
+_LANES = 64  # what XLA's CPU backend adds up side by side
+
+
+def few(x: jax.Array, axes: Axes) -> bool:
+    """Whether the sums over `axes` are short: XLA adds them up one after another, and every rounding counts."""
+    return max((x.shape[axis] for axis in axes), default=0) < _LANES
+
+
 def total(x: jax.Array, axes: Axes) -> jax.Array:
-    """The sum over `axes`, which are kept: fused into one reduction, and a row of 8 passes 3 additions, not 7."""
+    """The sum over `axes`, which are kept. A row of 8 passes 3 additions, not 7.
+
+    Longer rows are added up in lanes by XLA, which fuses that with what makes them.
+    """
     longest = max(axes, key=lambda axis: x.shape[axis], default=0)
     quarter = x.shape[longest] // 4 if axes else 0
-    if not quarter:
+    if not quarter or not few(x, axes):
         return jnp.sum(x, axes, keepdims=True)
     parts = [jax.lax.slice_in_dim(x, i * quarter, (i + 1) * quarter, axis=longest) for i in range(4)]
     folded = jnp.sum((parts[0] + parts[1]) + (parts[2] + parts[3]), axes, keepdims=True)

@@ -52,13 +52,7 @@ def normalize(x: ArrayLike, axis: Axis = -1, epsilon: ArrayLike = 0.0) -> jax.Ar
     x = jnp.asarray(x)
     axes = axes_of(axis, x.ndim, "normalize")
     epsilon = jnp.asarray(epsilon, x.dtype)
-    return _unit(x, epsilon, axes)
-
-
-def _unit(x, least, axes):
-    """x over its norm, or over `least` where that is larger."""
-    short = euclidean(x, axes) < least
-    return jnp.where(short, x / jnp.where(short, least, 1), direction(x, axes))
+    return direction(x, epsilon, axes)
 
 
 @functools.partial(jax.jit, static_argnames=("axis",))
@@ -177,9 +171,9 @@ def _cosine_slopes_jvp(axes, primals, tangents):
     def slope(a, b, least):
         least = jnp.sqrt(jnp.where(least == 0, 1, least)) * jnp.where(least == 0, 0, 1)
         size, short = euclidean(a, axes), euclidean(a, axes) < least
-        along = jnp.where(short, 0, _cosine(a, b, least * least, axes) * _unit(a, least, axes))
+        along = jnp.where(short, 0, _cosine(a, b, least * least, axes) * direction(a, least, axes))
         defined = (size != 0) & (euclidean(b, axes) != 0)
-        return jnp.where(defined, (_unit(b, least, axes) - along) / jnp.where(defined, jnp.maximum(size, least), 1), 0)
+        return jnp.where(defined, (direction(b, least, axes) - along) / jnp.where(defined, jnp.maximum(size, least), 1), 0)
 
     def slopes(a, b, least):
         return slope(a, b, least), slope(b, a, least)
