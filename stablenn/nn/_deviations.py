@@ -159,7 +159,7 @@ def _ratios(x, where, epsilon, axes, centred) -> Ratios:
 def ratios(x, where, epsilon, axes, centred):
     """The ratios, and the inverse of the root that they are divided by."""
     r = _ratios(x, where, epsilon, axes, centred)
-    return r.lifted(x, centred) / (r.root * r.lift), r.inverse / r.power
+    return r.lifted(x, centred) / (r.root * r.lift), r.inverse * (1 / r.power)
 
 
 @ratios.defjvp
@@ -217,40 +217,37 @@ def _scaled_ratios_jvp(axes, centred, primals, tangents):
     values, inverse = ratios(x, where, epsilon, axes, centred)
     inside, weight = _projection(x, where, epsilon, axes, centred)
     # The factors belong to the weights of the sum, which lifts small ones: no part of the difference is flushed alone.
-    lift = jnp.where(inverse > 2.0**60, 1, 2.0 ** (jnp.finfo(x.dtype).nmant + 1)).astype(x.dtype)
+    digits = 2.0 ** (jnp.finfo(x.dtype).nmant + 1)
+    lift = jnp.where(inverse > 2.0**60, 1, digits).astype(x.dtype)
     # Forward mode forms the difference of each entry: where that is small, it is lifted as well.
-    small = (lift != 1) & (jnp.abs(factors) * inverse < 2.0**-60)
-    raised = jnp.where(small, lift, 1)
-    slope = _slope(x, factors, where, epsilon, lift, raised, axes, centred)
+    raised = jnp.where(jnp.abs(factors) < 2.0**-40, digits, 1).astype(x.dtype)
+    # In some rows it may be large, or the product of lifted factors, which must not be infinite beside a zero tangent.
+    room = 2.0**124 / (inverse * lift) / jnp.max(jnp.abs(factors), initial=0)
+    power = jnp.where(inverse < 2.0**-40, digits, jnp.where(room < 1, power_of_two(room), 1)).astype(x.dtype)
+    slope = factors * raised * _inverse(x, where, epsilon, lift * power, axes, centred)
     t = t * (1 / lift)
     along = weight * total(masked(inside * t, where), axes)
-    tangent = slope * (_centred(t, where, axes, centred) - inside * along)
-    tangent = tangent * (1 / raised)
+    tangent = slope * (_centred(t, where, axes, centred) - inside * along) * (1 / power) * (1 / raised)
     tangent = tangent + values * factors_t - values * factors * (inverse * (inverse * epsilon_t) / 2)
     return scaled_ratios(x, factors, where, epsilon, axes, centred), tangent
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(6, 7))
-def _slope(x, factors, where, epsilon, lift, raised, axes, centred):
-    """factors * lift * raised / root."""
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4, 5))
+def _inverse(x, where, epsilon, power, axes, centred):
+    """One over the root, times a power of two."""
     r = _ratios(x, where, epsilon, axes, centred)
-    top = jnp.finfo(x.dtype).max  # an infinite slope would make NaN of a zero tangent
-    over = lift / r.power
-    factors = factors * raised
-    # the root is near 1: in one of both orders no part leaves the range before the whole
-    slope = jnp.where(jnp.abs(factors) < 1, factors * over * r.inverse, factors * r.inverse * over)
-    return jnp.clip(slope, -top, top)
+    return r.inverse * jnp.minimum(power / r.power, jnp.finfo(x.dtype).max)
 
 
-@_slope.defjvp
-def _slope_jvp(axes, centred, primals, tangents):
-    (x, factors, where, epsilon, lift, raised), (t, factors_t, _, epsilon_t, _, _) = primals, tangents
+@_inverse.defjvp
+def _inverse_jvp(axes, centred, primals, tangents):
+    (x, where, epsilon, power), (t, _, epsilon_t, _) = primals, tangents
 
-    def slope(x, factors, epsilon):
-        return factors * ratios(x, where, epsilon, axes, centred)[1] * (lift * raised)
+    def inverse(x, epsilon):
+        return ratios(x, where, epsilon, axes, centred)[1] * power
 
-    _, tangent = jax.jvp(slope, (x, factors, epsilon), (t, factors_t, epsilon_t))
-    return _slope(x, factors, where, epsilon, lift, raised, axes, centred), tangent
+    _, tangent = jax.jvp(inverse, (x, epsilon), (t, epsilon_t))
+    return _inverse(x, where, epsilon, power, axes, centred), tangent
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
