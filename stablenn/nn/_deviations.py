@@ -196,7 +196,6 @@ def _projection_jvp(axes, centred, primals, tangents):
     inside, weight = _projection(x, where, epsilon, axes, centred)
     power = jax.lax.stop_gradient(_ratios(x, where, epsilon, axes, centred).power)
     t = _centred(t, where, axes, centred) / power
-    relative = inverse * power
     along = 2 * weight * total(masked(inside * t, where), axes) + inverse * (inverse * epsilon_t)
     return (inside, weight), (t, -weight * along)
 

@@ -48,6 +48,14 @@ def scaled_by(x: jax.Array, scale: jax.Array, infinite: jax.Array) -> Scaled:
     return Scaled(values, scale, infinite)
 
 
+def lifted(x: jax.Array, scale: jax.Array, infinite: jax.Array, lift: float) -> jax.Array:
+    """Vectors over `scale`, times `lift`, in such steps that no entry is flushed which it brings back."""
+    early = jnp.where(infinite, 0, jnp.where(scale < 1, 1, lift) / scale)
+    late = jnp.where(infinite | (scale < 1), lift, 1)
+    # the selection keeps XLA from multiplying the two first, which may be too large for the format
+    return jnp.where(infinite & jnp.isinf(x), jnp.sign(x), x * early) * late
+
+
 def ordinary(square: jax.Array) -> jax.Array:
     """Whether a sum of squares is so far from both ends of the range that nothing that counts in it was lost there."""
     info = jnp.finfo(square.dtype)
@@ -60,10 +68,11 @@ def unless(common: jax.Array, plain: Rows, careful: Callable[[], Rows]) -> Rows:
     A row does not depend on what its neighbours are. Under `vmap` the branch becomes a selection: right, but slower.
     """
 
-    def selected():
-        return jax.tree.map(lambda a, b: jnp.where(common, a, b), plain, careful())
+    def selected(others):
+        return jax.tree.map(lambda a, b: jnp.where(common, a, b), plain, others)
 
-    return jax.lax.cond(jnp.all(common), lambda: plain, selected)
+    # within shard_map a constant does not vary from device to device: selected, it does as what is careful
+    return jax.lax.cond(jnp.all(common), lambda: selected(plain), lambda: selected(careful()))
 
 
 def quotient(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array | float) -> jax.Array:

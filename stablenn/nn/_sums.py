@@ -34,16 +34,20 @@ def total(x: jax.Array, axes: Axes) -> jax.Array:
     return folded + jnp.sum(rest, axes, keepdims=True) if rest.size else folded
 
 
+def lift(dtype) -> float:
+    """What numbers below 2 are multiplied by before their products are added up.
+
+    Small products count where large ones cancel or are missing: their halves stay above the smallest normal.
+    """
+    return 2.0 ** (jnp.finfo(dtype).nmant + 4)
+
+
 def dot(x: jax.Array, y: jax.Array, axes: Axes) -> Words:
-    """The sum of products of numbers below 2, with what products and sum round away.
+    """The sum of products of numbers below 2, all of them times `lift`, with what products and sum round away.
 
     Products of leading halves are exact. Their parts on a coarse grid add up without any rounding, and what is left is
     so small that its own roundings do not count.
     """
-    info = jnp.finfo(x.dtype)
-    # small products count where large ones cancel or are missing: their halves stay above the smallest normal
-    lift = 2.0 ** (info.nmant + 4)
-    x, y = x * lift, y * lift
     x_high, y_high = _leading_half(x), _leading_half(y)
     low = x_high * (y - y_high) + (x - x_high) * y
     high = x_high * y_high
@@ -51,11 +55,10 @@ def dot(x: jax.Array, y: jax.Array, axes: Axes) -> Words:
     for axis in axes:
         length *= x.shape[axis]
     # Adding 1.5 * 2^k rounds to a grid. It is no literal, since XLA would take (x + c) - c for x.
-    rounder = jnp.where(jnp.isnan(high), jnp.nan, 6.0 * lift**2 * 2.0 ** max(length - 1, 1).bit_length()).astype(
-        x.dtype
-    )
+    grid = 6.0 * lift(x.dtype) ** 2 * 2.0 ** max(length - 1, 1).bit_length()
+    rounder = jnp.where(jnp.isnan(high), jnp.nan, grid).astype(x.dtype)
     coarse = (high + rounder) - rounder
-    return fast_two_sum(total(coarse, axes), total((high - coarse) + low, axes)).times_power(lift**-2)
+    return fast_two_sum(total(coarse, axes), total((high - coarse) + low, axes))
 
 
 def _leading_half(x: jax.Array) -> jax.Array:

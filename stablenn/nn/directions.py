@@ -11,9 +11,9 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._axes import axes_of
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._scaling import ordinary, quotient, scaled, scaled_by, unless
+from stablenn.nn._scaling import lifted, ordinary, quotient, scaled, scaled_by, unless
 from stablenn.nn._shares import Axis, masked, with_mask
-from stablenn.nn._sums import dot, few, total
+from stablenn.nn._sums import dot, few, lift, total
 from stablenn.nn.norms import direction, euclidean
 
 
@@ -151,15 +151,21 @@ def _joined(a_scale, b_scale, a_infinite, b_infinite, a_least, b_least, a_square
 def _careful(a, b, least, axes) -> _Cosines:
     """Of vectors scaled by a power of two, with products that are added up with what their rounding takes away."""
 
+    raised = lift(a.dtype)
+
+    def product_of(x, y):
+        return dot(x, y, axes).rounded * raised**-2
+
     def squared(x):
         entries = scaled(x, axes, least=jnp.sqrt(least))
-        square = dot(entries.values, entries.values, axes).rounded
+        values = lifted(x, entries.scale, entries.infinite, raised)
+        square = product_of(values, values)
         floor = jnp.where(entries.infinite, 0, least * (1 / entries.scale) * (1 / entries.scale))
         # several infinities have no direction
-        return entries, floor, jnp.where(entries.infinite & (square > 1), jnp.nan, square)
+        return entries, values, floor, jnp.where(entries.infinite & (square > 1), jnp.nan, square)
 
-    (a, a_least, a_square), (b, b_least, b_square) = squared(a), squared(b)
-    product = dot(a.values, b.values, axes).rounded
+    (a, a_values, a_least, a_square), (b, b_values, b_least, b_square) = squared(a), squared(b)
+    product = product_of(a_values, b_values)
     return _joined(a.scale, b.scale, a.infinite, b.infinite, a_least, b_least, a_square, b_square, product)
 
 
@@ -195,13 +201,13 @@ def _cosine_slopes(a, b, least, axes):
     if few(a, axes):
         return careful()
     # a lifted difference loses none of its terms to the lower end of the range
-    lift = 2.0 ** (jnp.finfo(a.dtype).nmant + 1)
-    outward = lift / rows.size
+    up = 2.0 ** (jnp.finfo(a.dtype).nmant + 1)
+    outward = up / rows.size
 
     def plain():
         return (
-            (b * outward - a * (rows.by_a * outward)) * (1 / lift),
-            (a * outward - b * (rows.by_b * outward)) * (1 / lift),
+            (b * outward - a * (rows.by_a * outward)) * (1 / up),
+            (a * outward - b * (rows.by_b * outward)) * (1 / up),
         )
 
     moderate = ordinary(rows.size) & ordinary(rows.by_a * rows.by_a) & ordinary(rows.by_b * rows.by_b)
@@ -234,7 +240,8 @@ def _cosine_slopes_jvp(axes, primals, tangents):
         size, short = euclidean(a, axes), euclidean(a, axes) < least
         along = jnp.where(short, 0, _cosine(a, b, least * least, axes) * direction(a, least, axes))
         defined = (size != 0) & (euclidean(b, axes) != 0)
-        return jnp.where(defined, (direction(b, least, axes) - along) / jnp.where(defined, jnp.maximum(size, least), 1), 0)
+        across = direction(b, least, axes) - along
+        return jnp.where(defined, across / jnp.where(defined, jnp.maximum(size, least), 1), 0)
 
     def slopes(a, b, least):
         return slope(a, b, least), slope(b, a, least)

@@ -15,7 +15,7 @@ from stablenn.nn._elementary.words import Words, fast_two_sum, multiply, single,
 from stablenn.nn._rounding import float_dtype, rounded_once
 from stablenn.nn._scaling import halves, ordinary, power_of_two, scaled, scaled_by, unless
 from stablenn.nn._shares import Axis
-from stablenn.nn._sums import dot, few, total
+from stablenn.nn._sums import dot, few, lift, total
 
 
 @functools.partial(jax.jit, static_argnames=("ord", "axis", "keepdims"))
@@ -146,7 +146,10 @@ def _projection(x, least, axes):
     short = ~size.infinite & (jnp.sqrt(size.square) < bound)
     vanishes = size.infinite | (~short & (size.square == 0))
     values = jnp.where(jnp.isinf(x), 0, x * jnp.where(size.infinite, 0, 1 / size.scale))
-    exact = dot(values, values, axes) if few(x, axes) else single(size.square)
+    exact = single(size.square)
+    if few(x, axes):
+        lifted, power = values * lift(x.dtype), lift(x.dtype) ** -2
+        exact = dot(lifted, lifted, axes).times_power(power)
     one = Words(jnp.where(vanishes | short, 1, exact.high), jnp.where(vanishes | short, 0, exact.low))
     root = 1 / jnp.sqrt(one.high)
     square_over = multiply(square(root), one)  # nearly 1: Newton's step
