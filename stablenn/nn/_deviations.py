@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from stablenn.nn._scaling import halves, ordinary, power_of_two, quotient, scaled, scaled_by, unless
+from stablenn.nn._scaling import for_each, halves, ordinary, power_of_two, quotient, scaled, scaled_by, unless
 from stablenn.nn._shares import masked
 from stablenn.nn._sums import Axes, total
 
@@ -68,6 +68,7 @@ def _from_mean(x, where, axes, epsilon) -> Deviations:
     entries = count(x, axes, where)
     centre = total(masked(x, where), axes) / entries
     square = _squares(x - centre, where, axes)
+    epsilon = for_each(square, epsilon)
     near = ordinary(square) & (4 * centre * centre <= square / entries)
 
     def twice():

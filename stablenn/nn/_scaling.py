@@ -67,12 +67,17 @@ def unless(common: jax.Array, plain: Rows, careful: Callable[[], Rows]) -> Rows:
 
     A row does not depend on what its neighbours are. Under `vmap` the branch becomes a selection: right, but slower.
     """
+    plain = jax.tree.map(lambda value: for_each(common, value), plain)
 
-    def selected(others):
-        return jax.tree.map(lambda a, b: jnp.where(common, a, b), plain, others)
+    def selected():
+        return jax.tree.map(lambda a, b: jnp.where(common, a, b), plain, careful())
 
-    # within shard_map a constant does not vary from device to device: selected, it does as what is careful
-    return jax.lax.cond(jnp.all(common), lambda: selected(plain), lambda: selected(careful()))
+    return jax.lax.cond(jnp.all(common), lambda: plain, selected)
+
+
+def for_each(rows: jax.Array, value: jax.Array | float) -> jax.Array:
+    """A value for each of the rows: within `shard_map`, branches take and give what varies as they do."""
+    return jnp.where(rows == rows, value, value)
 
 
 def quotient(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array | float) -> jax.Array:

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._axes import axes_of
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._scaling import lifted, ordinary, quotient, scaled, scaled_by, unless
+from stablenn.nn._scaling import for_each, lifted, ordinary, quotient, scaled, scaled_by, unless
 from stablenn.nn._shares import Axis, masked, with_mask
 from stablenn.nn._sums import dot, few, lift, total
 from stablenn.nn.norms import direction, euclidean
@@ -128,6 +128,7 @@ def _cosines(a, b, least, axes) -> _Cosines:
     if few(a, axes):
         return _careful(a, b, least, axes)
     a_square, b_square, product = (jnp.sum(x * y, axes, keepdims=True) for x, y in ((a, a), (b, b), (a, b)))
+    least = for_each(product, least)
     one, false = jnp.ones_like(product), jnp.zeros_like(product, bool)
     plain = _joined(one, one, false, false, least, least, a_square, b_square, product)
     return unless(_common(a_square, b_square, product, least), plain, lambda: _careful(a, b, least, axes))
