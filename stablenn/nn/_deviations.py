@@ -13,19 +13,24 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from stablenn.nn._scaling import halves, power_of_two, quotient, scaled
+from stablenn.nn._scaling import for_each, halves, ordinary, power_of_two, quotient, scaled, scaled_by, unless
 from stablenn.nn._shares import masked
 from stablenn.nn._sums import Axes, total
 
 
 class Deviations(NamedTuple):
-    """Deviations, scaled by a power of two; reduced axes are kept."""
+    """What makes deviations of the entries of rows, scaled by a power of two; reduced axes are kept."""
 
-    values: jax.Array
     scale: jax.Array
-    mean_square: jax.Array  # of the scaled ones
-    infinite: jax.Array  # rows with an infinity, whose `values` are in proportion
+    centre: jax.Array  # of the scaled entries
+    shift: jax.Array  # what was rounded away from it
+    squares: jax.Array  # the sum of the squared deviations of scaled entries
+    infinite: jax.Array  # rows with an infinity, whose scaled entries are the signs of infinities among zeros
     several: jax.Array  # rows with several of them
+
+    def of(self, x: jax.Array) -> jax.Array:
+        """The deviations of the scaled entries."""
+        return (scaled_by(x, self.scale, self.infinite).values - self.centre) - self.shift
 
 
 def count(x: jax.Array, axes: Axes, where: jax.Array | None) -> jax.Array | float:
@@ -49,71 +54,124 @@ def _reference(y: jax.Array, axes: Axes, where: jax.Array | None) -> jax.Array:
     return y[tuple(slice(1) if i in axes else slice(None) for i in range(y.ndim))]
 
 
-def deviations(x: jax.Array, where: jax.Array | None, axes: Axes, centred: bool) -> Deviations:
-    """x less its mean, or x itself, scaled."""
+def deviations(x: jax.Array, where: jax.Array | None, axes: Axes, centred: bool, epsilon=0.0) -> Deviations:
+    """What x less its mean is, or x itself, where `epsilon` is added to the mean square."""
+    if centred:
+        return _from_mean(x, where, axes, epsilon)
+    square = _squares(x, where, axes)
+    plain = _plain(1.0, jnp.zeros_like(square), jnp.zeros_like(square), square)
+    return unless(ordinary(square + epsilon), plain, lambda: _careful(x, where, axes, centred))
+
+
+def _from_mean(x, where, axes, epsilon) -> Deviations:
+    """Two passes where the mean is smaller than the deviations: then its rounding does not count beside them."""
+    entries = count(x, axes, where)
+    centre = total(masked(x, where), axes) / entries
+    square = _squares(x - centre, where, axes)
+    epsilon = for_each(square, epsilon)
+    near = ordinary(square) & (4 * centre * centre <= square / entries)
+
+    def twice():
+        # Deviations from a rounded mean are nearly exact: what their mean is was missing. Lifted, none is flushed.
+        info = jnp.finfo(x.dtype)
+        lift = 2.0 ** (info.nmant + 1)
+        lifted = x * lift
+        centre = total(masked(lifted, where), axes) / entries
+        shift = total(masked(lifted - centre, where), axes) / entries
+        square = _squares((lifted - centre) - shift, where, axes)
+        known = ordinary(square * (1 / lift) * (1 / lift) + epsilon)
+        known &= centre * centre <= square / entries * 2.0**info.nmant
+        plain = _plain(1 / lift, centre, shift, square)
+        return unless(near | known, plain, lambda: _careful(x, where, axes, centred=True))
+
+    return unless(near, _plain(1.0, centre, jnp.zeros_like(centre), square), twice)
+
+
+def _plain(scale, centre, shift, squares) -> Deviations:
+    finite = jnp.zeros_like(squares, bool)
+    return Deviations(jnp.full_like(squares, scale), centre, shift, squares, finite, finite)
+
+
+def _squares(values, where, axes):
+    values = masked(values, where)
+    return total(values * values, axes)
+
+
+def _careful(x, where, axes, centred) -> Deviations:
     values, scale, infinite = scaled(x, axes, where)
-    centre = jnp.zeros((), x.dtype)
+    centre = shift = jnp.zeros_like(scale)
     if centred:
         reference = jnp.where(infinite, 0, _reference(values, axes, where))
-        difference = values - reference
-        centre = mean(difference, axes, where)
-        # TwoDiff (Knuth): values - reference == difference + error, exactly
-        back = values - difference
-        error = (values - (difference + back)) + (back - reference)
-        values = (difference - centre) + error
-    mean_square = mean(values * values, axes, where)
-    several = infinite & (count(x, axes, where) * (mean_square + centre * centre) > 1.5)
-    return Deviations(values, scale, mean_square, infinite, several)
+        centre = reference + mean(values - reference, axes, where)
+        values = values - centre
+        shift = mean(values, axes, where)
+        values = values - shift
+    squares = _squares(values, where, axes)
+    several = infinite & (squares + count(x, axes, where) * (centre * centre) > 1.5)
+    return Deviations(scale, centre, shift, squares, infinite, several)
 
 
 class Ratios(NamedTuple):
     """Deviations over the root of their mean square plus epsilon; zeros where nothing deviates and epsilon is 0."""
 
-    values: jax.Array  # times `lift`, which keeps small ones in range
-    lift: jax.Array
-    deviations: jax.Array  # over `power`
-    weights: jax.Array  # the same over the sum of their squares and epsilon: the derivative of a root by deviations
-    root: jax.Array  # what is divided by is root * power; infinite where nothing depends on x
+    deviations: Deviations
+    factor: jax.Array  # what scaled deviations are multiplied by, to be over `power`
+    lift: jax.Array  # and this, which keeps small ones in range
+    square: jax.Array
+    root: jax.Array  # what is divided by is this times power
     power: jax.Array
+    constant: jax.Array  # where nothing depends on x
+
+    @property
+    def inverse(self) -> jax.Array:
+        """One over the root: 0 where nothing depends on x."""
+        return jnp.where(self.constant, 0, 1) / self.root
+
+    def lifted(self, x: jax.Array, centred: bool) -> jax.Array:
+        """The deviations over `power`, times `lift`."""
+        if centred:
+            return self.deviations.of(x) * (self.factor * self.lift)
+        # x itself has entries that vanish beside the largest
+        return scaled_by(x, self.power, self.deviations.infinite).values
+
+    def inside(self, x: jax.Array, centred: bool) -> jax.Array:
+        """The deviations over `power`."""
+        return self.deviations.of(x) * self.factor if centred else self.lifted(x, centred)
 
 
 def _ratios(x, where, epsilon, axes, centred) -> Ratios:
-    values, scale, mean_square, infinite, several = deviations(x, where, axes, centred)
+    of_rows = deviations(x, where, axes, centred, epsilon)
+    scale, infinite = of_rows.scale, of_rows.infinite
+    mean_square = of_rows.squares / count(x, axes, where)
     # what is added up is scaled once more, by a power of two near the larger summand
     power = power_of_two(jnp.maximum(jnp.sqrt(mean_square) * scale, jnp.sqrt(epsilon)))
-    nothing = mean_square == 0
-    flat = infinite | (nothing & (epsilon == 0))
+    constant = infinite | ((mean_square == 0) & (epsilon == 0))
     # masked entries may deviate where no other does
-    factor = jnp.where(flat, 1, jnp.minimum(scale / power, jnp.finfo(x.dtype).max))
+    factor = jnp.where(constant, 1, jnp.minimum(scale * (1 / power), jnp.finfo(x.dtype).max))
     # XLA divides by the product of two divisors, which may be 0: inverses are multiplied
     square = mean_square * factor * factor + jnp.where(infinite, 0, epsilon * (1 / power) * (1 / power))
-    undefined = several | jnp.isnan(mean_square)
+    undefined = of_rows.several | jnp.isnan(mean_square)
     square = jnp.where(undefined, jnp.nan, jnp.where(square == 0, 1, square))
-    root = jnp.sqrt(square)
     lift = jnp.where(centred & (factor < 2.0**-60), 2.0**60, 1).astype(x.dtype)
-    # x itself has entries that vanish beside the largest
-    lifted = values * (factor * lift) if centred else jnp.where(infinite, values, x * (1 / power))
-    values = values * factor if centred else lifted
-    weights = values / (square * count(x, axes, where))
-    return Ratios(lifted / root, lift, values, weights, jnp.where(flat, root * jnp.inf, root), power)
+    return Ratios(of_rows, factor, lift, square, jnp.sqrt(square), power, constant)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
 def ratios(x, where, epsilon, axes, centred):
     """The ratios, and the inverse of the root that they are divided by."""
     r = _ratios(x, where, epsilon, axes, centred)
-    return r.values / r.lift, 1 / r.power / r.root
+    return r.lifted(x, centred) / (r.root * r.lift), r.inverse * (1 / r.power)
 
 
 @ratios.defjvp
 def _ratios_jvp(axes, centred, primals, tangents):
     (x, where, epsilon), (t, _, epsilon_t) = primals, tangents
     values, inverse = ratios(x, where, epsilon, axes, centred)
-    deviations, weights = _projection(x, where, epsilon, axes, centred)
+    inside, weight = _projection(x, where, epsilon, axes, centred)
     before, after = halves(inverse)
     moved = t * before
-    across = _centred(moved, where, axes, centred) - deviations * total(masked(weights * moved, where), axes)
-    across = across * after
+    along = weight * total(masked(inside * moved, where), axes)
+    across = (_centred(moved, where, axes, centred) - inside * along) * after
     by_epsilon = inverse * (inverse * epsilon_t) / 2
     slope = inverse * mean(values * t, axes, where) + by_epsilon
     return (values, inverse), (across - values * by_epsilon, -inverse * slope)
@@ -125,21 +183,22 @@ def _centred(t, where, axes, centred):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
 def _projection(x, where, epsilon, axes, centred):
-    """Deviations and weights: their products are those of two ratios, over the number of these."""
+    """Deviations, and one over the sum of their squares and epsilon: the product of two of them and of this is that of
+    two ratios, over the number of these."""
     r = _ratios(x, where, epsilon, axes, centred)
-    return r.deviations, r.weights
+    weight = 1 / (r.square * count(x, axes, where))
+    return r.inside(x, centred), weight
 
 
 @_projection.defjvp
 def _projection_jvp(axes, centred, primals, tangents):
     (x, where, epsilon), (t, _, epsilon_t) = primals, tangents
     _, inverse = ratios(x, where, epsilon, axes, centred)
-    deviations, weights = _projection(x, where, epsilon, axes, centred)
+    inside, weight = _projection(x, where, epsilon, axes, centred)
     power = jax.lax.stop_gradient(_ratios(x, where, epsilon, axes, centred).power)
     t = _centred(t, where, axes, centred) / power
-    relative = inverse * power
-    along = 2 * total(masked(weights * t, where), axes) + inverse * (inverse * epsilon_t)
-    return (deviations, weights), (t, t * relative * relative / count(x, axes, where) - weights * along)
+    along = 2 * weight * total(masked(inside * t, where), axes) + inverse * (inverse * epsilon_t)
+    return (inside, weight), (t, -weight * along)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(4, 5))
@@ -147,61 +206,58 @@ def scaled_ratios(x, factors, where, epsilon, axes, centred):
     """The ratios times `factors`, also where a ratio alone would vanish."""
     r = _ratios(x, where, epsilon, axes, centred)
     if centred:
-        return r.values * factors / r.lift
-    return jnp.where(jnp.isfinite(r.root), quotient(x, factors, 1 / r.power, r.root), r.values * factors)
+        return r.lifted(x, centred) / r.root * factors / r.lift
+    infinite = r.deviations.infinite
+    return jnp.where(infinite, r.lifted(x, centred) / r.root * factors, quotient(x, factors, 1 / r.power, r.root))
 
 
 @scaled_ratios.defjvp
 def _scaled_ratios_jvp(axes, centred, primals, tangents):
     (x, factors, where, epsilon), (t, factors_t, _, epsilon_t) = primals, tangents
     values, inverse = ratios(x, where, epsilon, axes, centred)
-    _, weights = _projection(x, where, epsilon, axes, centred)
+    inside, weight = _projection(x, where, epsilon, axes, centred)
     # The factors belong to the weights of the sum, which lifts small ones: no part of the difference is flushed alone.
-    lift = jnp.where(inverse > 2.0**60, 1, 2.0 ** (jnp.finfo(x.dtype).nmant + 1)).astype(x.dtype)
+    digits = 2.0 ** (jnp.finfo(x.dtype).nmant + 1)
+    lift = jnp.where(inverse > 2.0**60, 1, digits).astype(x.dtype)
     # Forward mode forms the difference of each entry: where that is small, it is lifted as well.
-    small = (lift != 1) & (jnp.abs(factors) * inverse < 2.0**-60)
-    raised = jnp.where(small, lift, 1)
-    slope, outward = _slopes(x, factors, where, epsilon, lift, raised, axes, centred)
-    t = t / lift
-    tangent = slope * _centred(t, where, axes, centred) - outward * total(masked(weights * t, where), axes)
-    tangent = tangent / raised
+    raised = jnp.where(jnp.abs(factors) < 2.0**-40, digits, 1).astype(x.dtype)
+    # In some rows it may be large, or the product of lifted factors, which must not be infinite beside a zero tangent.
+    room = 2.0**124 / (inverse * lift) / jnp.max(jnp.abs(factors), initial=0)
+    power = jnp.where(inverse < 2.0**-40, digits, jnp.where(room < 1, power_of_two(room), 1)).astype(x.dtype)
+    slope = factors * raised * _inverse(x, where, epsilon, lift * power, axes, centred)
+    t = t * (1 / lift)
+    along = weight * total(masked(inside * t, where), axes)
+    tangent = slope * (_centred(t, where, axes, centred) - inside * along) * (1 / power) * (1 / raised)
     tangent = tangent + values * factors_t - values * factors * (inverse * (inverse * epsilon_t) / 2)
     return scaled_ratios(x, factors, where, epsilon, axes, centred), tangent
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(6, 7))
-def _slopes(x, factors, where, epsilon, lift, raised, axes, centred):
-    """factors * lift * raised / root, alone and times the deviations."""
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4, 5))
+def _inverse(x, where, epsilon, power, axes, centred):
+    """One over the root, times a power of two."""
     r = _ratios(x, where, epsilon, axes, centred)
-    top = jnp.finfo(x.dtype).max  # an infinite slope would make NaN of a zero tangent
-    alone = quotient(factors, lift * raised, 1 / r.power, r.root)
-    outward = quotient(factors * lift, r.deviations * raised, 1 / r.power, r.root)
-    return jnp.clip(alone, -top, top), jnp.clip(outward, -top, top)
+    return r.inverse * jnp.minimum(power / r.power, jnp.finfo(x.dtype).max)
 
 
-@_slopes.defjvp
-def _slopes_jvp(axes, centred, primals, tangents):
-    (x, factors, where, epsilon, lift, raised), (t, factors_t, _, epsilon_t, _, _) = primals, tangents
+@_inverse.defjvp
+def _inverse_jvp(axes, centred, primals, tangents):
+    (x, where, epsilon, power), (t, _, epsilon_t, _) = primals, tangents
 
-    def slopes(x, factors, epsilon):
-        _, inverse = ratios(x, where, epsilon, axes, centred)
-        deviations, _ = _projection(x, where, epsilon, axes, centred)
-        slope = factors * inverse * (lift * raised)
-        return slope, slope * deviations
+    def inverse(x, epsilon):
+        return ratios(x, where, epsilon, axes, centred)[1] * power
 
-    _, tangent = jax.jvp(slopes, (x, factors, epsilon), (t, factors_t, epsilon_t))
-    return _slopes(x, factors, where, epsilon, lift, raised, axes, centred), tangent
+    _, tangent = jax.jvp(inverse, (x, epsilon), (t, epsilon_t))
+    return _inverse(x, where, epsilon, power, axes, centred), tangent
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def variances(x, where, degrees, axes):
     """The sum of squared deviations over `degrees`."""
-    values, scale, mean_square, infinite, _ = deviations(x, where, axes, centred=True)
-    entries = count(x, axes, where)
-    squares = total(masked(values * values, where), axes)
+    r = deviations(x, where, axes, centred=True)
     # infinities of one sign throughout have no limit, a single number has no variance
-    unbounded = jnp.where(mean_square == 0, jnp.where(entries == 1, 0 * degrees, jnp.nan), jnp.inf)
-    return jnp.where(degrees > 0, jnp.where(infinite, unbounded, squares / degrees * scale * scale), jnp.nan)
+    unbounded = jnp.where(r.squares == 0, jnp.where(count(x, axes, where) == 1, 0 * degrees, jnp.nan), jnp.inf)
+    bounded = r.squares / degrees * r.scale * r.scale
+    return jnp.where(degrees > 0, jnp.where(r.infinite, unbounded, bounded), jnp.nan)
 
 
 @variances.defjvp
@@ -214,11 +270,11 @@ def _variances_jvp(axes, primals, tangents):
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def weighted_deviations(x, where, weight, axes):
     """The deviations times `weight`; 0 where masked, NaN where several infinities have no limit."""
-    values, scale, _, infinite, several = deviations(x, where, axes, centred=True)
-    values = values * weight
+    r = deviations(x, where, axes, centred=True)
+    values = r.of(x) * weight
     # the selection keeps XLA from multiplying weight and scale first, which may be too small for the format
-    values = jnp.where(infinite & (values != 0), jnp.copysign(jnp.inf, values), values) * scale
-    return masked(jnp.where(several, jnp.nan, values), where)
+    values = jnp.where(r.infinite & (values != 0), jnp.copysign(jnp.inf, values), values) * r.scale
+    return masked(jnp.where(r.several, jnp.nan, values), where)
 
 
 @weighted_deviations.defjvp
@@ -231,10 +287,15 @@ def _weighted_deviations_jvp(axes, primals, tangents):
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def means(x, where, axes):
     """The mean, whose sum does not overflow."""
-    values, scale, infinite = scaled(x, axes, where)
-    average = mean(values, axes, where)
-    one_sign = jnp.abs(average) == mean(jnp.abs(values), axes, where)
-    return jnp.where(infinite, jnp.where(one_sign, jnp.copysign(jnp.inf, average), jnp.nan), average * scale)
+    average = mean(x, axes, where)
+
+    def careful():
+        values, scale, infinite = scaled(x, axes, where)
+        average = mean(values, axes, where)
+        one_sign = jnp.abs(average) == mean(jnp.abs(values), axes, where)
+        return jnp.where(infinite, jnp.where(one_sign, jnp.copysign(jnp.inf, average), jnp.nan), average * scale)
+
+    return unless(ordinary(average * average), average, careful)
 
 
 @means.defjvp

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+Rows = TypeVar("Rows")
 
 
 def power_of_two(largest: jax.Array) -> jax.Array:
@@ -37,9 +40,44 @@ def scaled(
     size = jnp.abs(x) if where is None else jnp.where(where, jnp.abs(x), 0)
     largest = jnp.max(size, axes, keepdims=True, initial=0)
     largest = jax.lax.stop_gradient(largest)
-    scale, infinite = power_of_two(jnp.maximum(largest, least)), largest == jnp.inf
+    return scaled_by(x, power_of_two(jnp.maximum(largest, least)), largest == jnp.inf)
+
+
+def scaled_by(x: jax.Array, scale: jax.Array, infinite: jax.Array) -> Scaled:
     values = jnp.where(infinite & jnp.isinf(x), jnp.sign(x), x * jnp.where(infinite, 0, 1 / scale))
     return Scaled(values, scale, infinite)
+
+
+def lifted(x: jax.Array, scale: jax.Array, infinite: jax.Array, lift: float) -> jax.Array:
+    """Vectors over `scale`, times `lift`, in such steps that no entry is flushed which it brings back."""
+    early = jnp.where(infinite, 0, jnp.where(scale < 1, 1, lift) / scale)
+    late = jnp.where(infinite | (scale < 1), lift, 1)
+    # the selection keeps XLA from multiplying the two first, which may be too large for the format
+    return jnp.where(infinite & jnp.isinf(x), jnp.sign(x), x * early) * late
+
+
+def ordinary(square: jax.Array) -> jax.Array:
+    """Whether a sum of squares is so far from both ends of the range that nothing that counts in it was lost there."""
+    info = jnp.finfo(square.dtype)
+    return (square >= 2.0 ** (info.minexp // 2 + 3)) & (square <= 2.0 ** (info.maxexp // 2 - 4))
+
+
+def unless(common: jax.Array, plain: Rows, careful: Callable[[], Rows]) -> Rows:
+    """What is `plain` for common rows and `careful` for others, which is computed only if there are any.
+
+    A row does not depend on what its neighbours are. Under `vmap` the branch becomes a selection: right, but slower.
+    """
+    plain = jax.tree.map(lambda value: for_each(common, value), plain)
+
+    def selected():
+        return jax.tree.map(lambda a, b: jnp.where(common, a, b), plain, careful())
+
+    return jax.lax.cond(jnp.all(common), lambda: plain, selected)
+
+
+def for_each(rows: jax.Array, value: jax.Array | float) -> jax.Array:
+    """A value for each of the rows: within `shard_map`, branches take and give what varies as they do."""
+    return jnp.where(rows == rows, value, value)
 
 
 def quotient(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array | float) -> jax.Array:

@@ -11,11 +11,22 @@ from stablenn.nn._elementary.words import Words, fast_two_sum
 Axes = tuple[int, ...]
 
 
+_LANES = 64  # what XLA's CPU backend adds up side by side
+
+
+def few(x: jax.Array, axes: Axes) -> bool:
+    """Whether the sums over `axes` are short: XLA adds them up one after another, and every rounding counts."""
+    return max((x.shape[axis] for axis in axes), default=0) < _LANES
+
+
 def total(x: jax.Array, axes: Axes) -> jax.Array:
-    """The sum over `axes`, which are kept: fused into one reduction, and a row of 8 passes 3 additions, not 7."""
+    """The sum over `axes`, which are kept. A row of 8 passes 3 additions, not 7.
+
+    Longer rows are added up in lanes by XLA, which fuses that with what makes them.
+    """
     longest = max(axes, key=lambda axis: x.shape[axis], default=0)
     quarter = x.shape[longest] // 4 if axes else 0
-    if not quarter:
+    if not quarter or not few(x, axes):
         return jnp.sum(x, axes, keepdims=True)
     parts = [jax.lax.slice_in_dim(x, i * quarter, (i + 1) * quarter, axis=longest) for i in range(4)]
     folded = jnp.sum((parts[0] + parts[1]) + (parts[2] + parts[3]), axes, keepdims=True)
@@ -23,16 +34,20 @@ def total(x: jax.Array, axes: Axes) -> jax.Array:
     return folded + jnp.sum(rest, axes, keepdims=True) if rest.size else folded
 
 
+def lift(dtype) -> float:
+    """What numbers below 2 are multiplied by before their products are added up.
+
+    Small products count where large ones cancel or are missing: their halves stay above the smallest normal.
+    """
+    return 2.0 ** (jnp.finfo(dtype).nmant + 4)
+
+
 def dot(x: jax.Array, y: jax.Array, axes: Axes) -> Words:
-    """The sum of products of numbers below 2, with what products and sum round away.
+    """The sum of products of numbers below 2, all of them times `lift`, with what products and sum round away.
 
     Products of leading halves are exact. Their parts on a coarse grid add up without any rounding, and what is left is
     so small that its own roundings do not count.
     """
-    info = jnp.finfo(x.dtype)
-    # small products count where large ones cancel or are missing: their halves stay above the smallest normal
-    lift = 2.0 ** (info.nmant + 4)
-    x, y = x * lift, y * lift
     x_high, y_high = _leading_half(x), _leading_half(y)
     low = x_high * (y - y_high) + (x - x_high) * y
     high = x_high * y_high
@@ -40,11 +55,10 @@ def dot(x: jax.Array, y: jax.Array, axes: Axes) -> Words:
     for axis in axes:
         length *= x.shape[axis]
     # Adding 1.5 * 2^k rounds to a grid. It is no literal, since XLA would take (x + c) - c for x.
-    rounder = jnp.where(jnp.isnan(high), jnp.nan, 6.0 * lift**2 * 2.0 ** max(length - 1, 1).bit_length()).astype(
-        x.dtype
-    )
+    grid = 6.0 * lift(x.dtype) ** 2 * 2.0 ** max(length - 1, 1).bit_length()
+    rounder = jnp.where(jnp.isnan(high), jnp.nan, grid).astype(x.dtype)
     coarse = (high + rounder) - rounder
-    return fast_two_sum(total(coarse, axes), total((high - coarse) + low, axes)).times_power(lift**-2)
+    return fast_two_sum(total(coarse, axes), total((high - coarse) + low, axes))
 
 
 def _leading_half(x: jax.Array) -> jax.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +11,11 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from stablenn.nn._axes import axes_of
-from stablenn.nn._elementary.words import Words, fast_two_sum, multiply, square
+from stablenn.nn._elementary.words import Words, fast_two_sum, multiply, single, square
 from stablenn.nn._rounding import float_dtype, rounded_once
-from stablenn.nn._scaling import Scaled, halves, scaled
+from stablenn.nn._scaling import for_each, halves, ordinary, power_of_two, scaled, scaled_by, unless
 from stablenn.nn._shares import Axis
-from stablenn.nn._sums import dot, total
+from stablenn.nn._sums import dot, few, lift, total
 
 
 @functools.partial(jax.jit, static_argnames=("ord", "axis", "keepdims"))
@@ -66,70 +67,113 @@ def _reduced(x, axes, keepdims):
     return out if keepdims else jnp.squeeze(out, axes)
 
 
-def _sized(x: jax.Array, axes: tuple[int, ...]) -> tuple[Scaled, jax.Array]:
-    """Scaled entries, and the norm of these."""
-    entries = scaled(x, axes)
-    return entries, jnp.sqrt(total(entries.values * entries.values, axes))
+class Sized(NamedTuple):
+    """Vectors scaled by a power of two; reduced axes are kept."""
+
+    scale: jax.Array
+    infinite: jax.Array
+    square: jax.Array  # the sum of the squares of the scaled entries; where a vector is infinite, of its infinities
+
+    @property
+    def several(self) -> jax.Array:
+        """Several infinities, which have no direction."""
+        return self.infinite & (self.square > 1)
+
+
+def sized(x: jax.Array, axes: tuple[int, ...], least: jax.Array | float = 0) -> Sized:
+    """Vectors scaled near their norms, or near `least` if that is larger.
+
+    Where no square leaves the range, their sum comes first: one pass over the entries, not three.
+    """
+    square = total(x * x, axes)
+    least = for_each(square, least).astype(x.dtype)
+    scale = power_of_two(jnp.maximum(jnp.sqrt(square), least))
+    plain = Sized(scale, jnp.zeros_like(square, bool), square * (1 / scale) * (1 / scale))
+
+    def careful():
+        values, scale, infinite = scaled(x, axes, least=least)
+        return Sized(scale, infinite, total(values * values, axes))
+
+    return unless(ordinary(square), plain, careful)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def euclidean(x, axes):
     """The Euclidean norm with the reduced axes kept."""
-    entries, size = _sized(x, axes)
-    return jnp.where(entries.infinite, size * jnp.inf, size * entries.scale)
+    size = sized(x, axes)
+    return jnp.where(size.infinite, jnp.inf, jnp.sqrt(size.square) * size.scale)
 
 
 @euclidean.defjvp
 def _euclidean_jvp(axes, primals, tangents):
     (x,), (t,) = primals, tangents
-    return euclidean(x, axes), total(direction(x, axes) * t, axes)
+    return euclidean(x, axes), total(direction(x, jnp.zeros((), x.dtype), axes) * t, axes)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def direction(x, axes):
-    """x / norm(x): zero for a zero, the axis of a single infinity, NaN for several, which have no limit."""
-    entries, size = _sized(x, axes)
-    several = entries.infinite & (size > 1)
-    return entries.values / jnp.where(several, jnp.nan, jnp.where(size == 0, 1, size))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def direction(x, least, axes):
+    """x over its norm, or over `least` where that is larger.
+
+    It is zero for a zero, the axis of a single infinity, NaN for several, which have no limit.
+    """
+    size = sized(x, axes, least)
+    root, bound = jnp.sqrt(size.square), least * (1 / size.scale)
+    divisor = jnp.where(size.infinite, 1, jnp.maximum(root, bound))
+    divisor = jnp.where(size.several, jnp.nan, jnp.where(divisor == 0, 1, divisor))
+    return scaled_by(x, size.scale, size.infinite).values / divisor
 
 
 @direction.defjvp
 def _direction_jvp(axes, primals, tangents):
-    (x,), (t,) = primals, tangents
-    values, weights, inverse, factor = _projection(x, axes)
+    (x, least), (t, least_t) = primals, tangents
+    values, inverse, cube, factor, short = _projection(x, least, axes)
+    # a factor above 1 lies between the entries in both directions: so products of small ones stay in range
     before, after = halves(jax.lax.stop_gradient(jnp.minimum(factor, 1)))
+    after = after * jnp.maximum(factor, 1)
     t = t * before
-    return direction(x, axes), (t * inverse - values * total(weights * t, axes)) * after
+    across = t * (inverse * after) - values * (cube * after * total(values * t, axes))
+    return direction(x, least, axes), across - values * inverse * (short * inverse * factor * least_t)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _projection(x, axes):
-    """Scaled entries, these over the cube of their norm, 1 over the norm, and 1 over the scale.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _projection(x, least, axes):
+    """Scaled entries, 1 over their norm (or over the scaled `least`), its cube (or 0), 1 over the scale, and which.
 
-    The second and the third are multiplied by the last where it is above 1: so products of small entries stay in
-    range. The last two are 0 where a derivative vanishes. The cube is rounded once: what else is rounded in a
-    derivative is two products.
+    Where a derivative vanishes, there are zeros. The cube is rounded once: what else is rounded in a derivative is
+    two products.
     """
-    entries = scaled(x, axes)
-    exact = dot(entries.values, entries.values, axes)
-    vanishes, several = (exact.high == 0) | entries.infinite, entries.infinite & (exact.high > 1)
-    exact = Words(jnp.where(vanishes, 1, exact.high), jnp.where(vanishes, 0, exact.low))
-    root = 1 / jnp.sqrt(exact.high)
-    square_over = multiply(square(root), exact)  # nearly 1: Newton's step
+    size = sized(x, axes, least)
+    bound = least * (1 / size.scale)
+    short = ~size.infinite & (jnp.sqrt(size.square) < bound)
+    vanishes = size.infinite | (~short & (size.square == 0))
+    values = jnp.where(jnp.isinf(x), 0, x * jnp.where(size.infinite, 0, 1 / size.scale))
+    exact = single(size.square)
+    if few(x, axes):
+        lifted, power = values * lift(x.dtype), lift(x.dtype) ** -2
+        exact = dot(lifted, lifted, axes).times_power(power)
+    one = Words(jnp.where(vanishes | short, 1, exact.high), jnp.where(vanishes | short, 0, exact.low))
+    root = 1 / jnp.sqrt(one.high)
+    square_over = multiply(square(root), one)  # nearly 1: Newton's step
     inverse = fast_two_sum(root, root * (((1 - square_over.high) - square_over.low) / 2))
     cube = multiply(multiply(inverse, inverse), inverse).rounded
-    factor = jnp.where(vanishes, 0, 1 / entries.scale)
-    lift = jnp.maximum(factor, 1)
-    weights = entries.values * jnp.where(several, jnp.nan, cube * lift)
-    return entries.values, weights, jnp.where(vanishes, 0, inverse.high * lift), factor
+    inverse = jnp.where(short, 1 / jnp.where(short, bound, 1), inverse.high)
+    nothing = jnp.where(size.several, jnp.nan, 0)
+    return (
+        values,
+        jnp.where(vanishes, nothing, inverse),
+        jnp.where(vanishes | short, nothing, cube),
+        jnp.where(vanishes, 0, 1 / size.scale),
+        short.astype(x.dtype),
+    )
 
 
 @_projection.defjvp
 def _projection_jvp(axes, primals, tangents):
-    (x,), (t,) = primals, tangents
-    values, weights, inverse, factor = _projection(x, axes)
-    t, unscaled = t * factor, inverse / jnp.maximum(factor, 1)
-    along = total(weights * t, axes)
-    relative = along / jnp.where(inverse == 0, 1, inverse)
-    across = t * unscaled * unscaled * inverse - 3 * weights * relative
-    return (values, weights, inverse, factor), (t, across, -along, jnp.zeros_like(factor))
+    (x, least), (t, least_t) = primals, tangents
+    values, inverse, cube, factor, short = _projection(x, least, axes)
+    t = t * factor
+    along = total(values * t, axes)
+    inverse_t = -cube * along - short * inverse * (inverse * (factor * least_t))
+    cube_t = -3 * cube * (inverse * (inverse * along))
+    zeros = jnp.zeros_like(factor)
+    return (values, inverse, cube, factor, short), (t, inverse_t, cube_t, zeros, zeros)

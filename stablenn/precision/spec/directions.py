@@ -37,8 +37,8 @@ def _direction_slope_scale(x):
 
 
 def _cosine_scale(a, b):
-    """The largest summand, but 2^-100 at least: beside the largest entry of a vector, smaller ones may be flushed."""
-    return np.maximum(np.max(np.abs(_direction(a)[1] * _direction(b)[1]), -1, initial=0), 2.0**-100)
+    """The largest summand."""
+    return np.max(np.abs(_direction(a)[1] * _direction(b)[1]), -1, initial=0)
 
 
 def _cosine_slope_scale(a, b):
