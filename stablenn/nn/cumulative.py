@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.exponential import exp
 from stablenn.nn._elementary.logarithm import log
-from stablenn.nn._elementary.words import Words, divide, fast_two_sum, product, select, two_sum
+from stablenn.nn._elementary.words import Words, add, divide, multiply, single
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._shares import added, subtract
 
@@ -53,27 +54,31 @@ def logcumsumexp(operand: ArrayLike, axis: int = 0, reverse: bool = False) -> ja
     return _logcumsumexp(x, axis % x.ndim, reverse)
 
 
-def _sums(x: jax.Array, t: jax.Array, axis: int, reverse: bool) -> tuple[jax.Array, Words, jax.Array]:
-    """Of every prefix: its maximum, the sum of exp(x - maximum), and that of t exp(x - maximum)."""
+class _Prefix(NamedTuple):
+    """What is known of a prefix."""
 
-    def combine(one, other):
-        (top1, sum1, t1), (top2, sum2, t2) = one, other
-        top = jnp.maximum(top1, top2)
-        factor1, factor2 = (exp(*subtract(v, top)) for v in (top1, top2))
-        larger, smaller = (select(top1 >= top2, u, v) for u, v in ((sum1, sum2), (sum2, sum1)))
-        factor = select(top1 >= top2, factor2, factor1)
-        part = product(smaller.high, factor.high)
-        part = fast_two_sum(part.high, part.low + (smaller.high * factor.low + smaller.low * factor.high))
-        both = two_sum(larger.high, part.high)
-        both = fast_two_sum(both.high, both.low + (larger.low + part.low))
-        weighted = (t1 * factor1.high + t1 * factor1.low) + (t2 * factor2.high + t2 * factor2.low)
-        return top, both, weighted
+    top: jax.Array  # its maximum
+    total: Words  # the sum of exp(x - top)
+    weighted: jax.Array | None  # that of t exp(x - top)
 
+
+def _combine(one: _Prefix, other: _Prefix) -> _Prefix:
+    """A prefix and what follows on it."""
+    first = one.top >= other.top
+    larger, smaller = (jax.tree.map(functools.partial(jnp.where, first), *p) for p in ((one, other), (other, one)))
+    top = jnp.maximum(one.top, other.top)
+    factor = exp(*subtract(jnp.minimum(one.top, other.top), top))
+    total = add(larger.total, multiply(smaller.total, factor))
+    if one.weighted is None:
+        return _Prefix(top, total, None)
+    return _Prefix(top, total, larger.weighted + (smaller.weighted * factor.high + smaller.weighted * factor.low))
+
+
+def _prefixes(x: jax.Array, t: jax.Array | None, axis: int, reverse: bool) -> _Prefix:
     # all that depends on x, for those who differentiate, are these exponentials; the maxima drop out of quotients
     counts = jnp.where(x == -jnp.inf, 0, _unit_exp(x))
-    x = jax.lax.stop_gradient(x)
-    start = x, Words(counts, jnp.zeros_like(x)), t * counts
-    return jax.lax.associative_scan(combine, start, reverse=reverse, axis=axis)
+    start = _Prefix(jax.lax.stop_gradient(x), single(counts), None if t is None else t * counts)
+    return jax.lax.associative_scan(_combine, start, reverse=reverse, axis=axis)
 
 
 @jax.custom_jvp
@@ -91,7 +96,7 @@ def _unit_exp_jvp(primals, tangents):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _logcumsumexp(x, axis, reverse):
-    top, sums, _ = _sums(x, jnp.zeros_like(x), axis, reverse)
+    top, sums, _ = _prefixes(x, None, axis, reverse)
     out = added(top, log(jnp.maximum(sums.high, 1), sums.low))
     return jnp.where(jnp.isnan(top) | (top == -jnp.inf), top, out)
 
@@ -104,8 +109,7 @@ def _logcumsumexp_jvp(axis, reverse, primals, tangents):
 
 def _weighted_means(x, t, axis, reverse):
     """The means of t over the prefixes, weighted by exp(x)."""
-    top, sums, weighted = _sums(x, t, axis, reverse)
-    one = Words(jnp.ones_like(x), jnp.zeros_like(x))
-    inverse = divide(one, Words(jnp.where(sums.high < 1, 1, sums.high), sums.low))
+    top, sums, weighted = _prefixes(x, t, axis, reverse)
+    inverse = divide(single(jnp.ones_like(x)), Words(jnp.where(sums.high < 1, 1, sums.high), sums.low))
     undefined = jnp.isnan(top) | ((top == jnp.inf) & (sums.high > 1))
     return weighted * jnp.where(undefined, jnp.nan, inverse)
