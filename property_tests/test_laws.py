@@ -9,6 +9,8 @@ from stablenn.precision.spec import SPECS
 from stablenn.testing.laws import ACCURACY, CURVATURE, LAWS, LENGTHS, TRANSFORMATIONS, TYPES
 
 NARROW = ("bfloat16", "float16")
+# The law of accuracy has tried jit; of the other ways, which compile much, a Spec meets one half or the other.
+WAYS = (("eager", "jvp", "scan", "shard_map"), ("one row at a time", "vmap over the last axis", "jvp", "remat"))
 
 
 def dtypes(law, position):
@@ -22,10 +24,20 @@ def dtypes(law, position):
     return ("float32",) if law in (CURVATURE, LENGTHS, TRANSFORMATIONS) else ("float32", NARROW[position % 2])
 
 
-# Each length compiles anew; in a narrow format few of them show whether sums are kept in it.
-LONG = dataclasses.replace(
-    LENGTHS, aspects=lambda spec: [length for length in LENGTHS.aspects(spec) if length.size in (7, 4097)]
-)
+def only(law, wanted):
+    return dataclasses.replace(law, aspects=lambda spec: [aspect for aspect in law.aspects(spec) if wanted(aspect)])
+
+
+# Each length compiles anew: of the long rows one is tried here. In a narrow format few lengths show whether sums are
+# kept in it.
+LONG = only(LENGTHS, lambda length: length.size in (7, 4097))
+SHARES = [
+    {
+        LENGTHS.name: only(LENGTHS, lambda length: length.size not in (4095, 4096)),
+        TRANSFORMATIONS.name: only(TRANSFORMATIONS, lambda way, ways=ways: way.name in ways),
+    }
+    for ways in WAYS
+]
 
 # A gap: forward mode multiplies keys by 2^-24 on the way, where those near the smallest normal number are flushed.
 NOT_YET = {(TRANSFORMATIONS.name, "nn.attention_weights")}
@@ -33,7 +45,10 @@ NOT_YET = {(TRANSFORMATIONS.name, "nn.attention_weights")}
 CASES = [
     pytest.param(law, spec, dtype, id=f"{law.name}-{spec.name}-{dtype}")
     for position, spec in enumerate(SPECS)
-    for law, kinds in [*((law, dtypes(law, position)) for law in LAWS), (LONG, (NARROW[position % 2],))]
+    for law, kinds in [
+        *((SHARES[position % 2].get(law.name, law), dtypes(law, position)) for law in LAWS),
+        (LONG, (NARROW[position % 2],)),
+    ]
     if law.aspects(spec) and (law.name, spec.name) not in NOT_YET
     for dtype in kinds
 ]
@@ -43,3 +58,8 @@ CASES = [
 def test_the_kit_keeps_the_law(law, spec, dtype):
     verdict = law.hold(spec, dtype)
     assert verdict.error <= verdict.allowed
+
+
+def test_every_transformation_is_met():
+    ways = {aspect.name for aspect in TRANSFORMATIONS.aspects(SPECS[0])}
+    assert ways - {"jit"} == {*WAYS[0], *WAYS[1]}

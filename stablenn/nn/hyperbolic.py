@@ -149,8 +149,10 @@ def softcap(x: ArrayLike, cap: ArrayLike) -> jax.Array:
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from stablenn import nn
-      >>> print(nn.softcap(jnp.array([1e-3, 30.0, 1e4]), 30.0), f"{jax.grad(nn.softcap)(600.0, 30.0):.6g}")
-      [1.0000000e-03 2.2847824e+01 3.0000000e+01] 1.69934e-17
+      >>> print(*(f"{y:.6g}" for y in nn.softcap(jnp.array([1e-3, 30.0, 1e4]), 30.0)))
+      0.001 22.8478 30
+      >>> print(f"{jax.grad(nn.softcap)(600.0, 30.0):.6g}")
+      1.69934e-17
 
     References:
       Gemma Team, `Gemma 2: Improving Open Language Models at a Practical Size <https://arxiv.org/abs/2408.00118>`_,
