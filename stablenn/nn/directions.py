@@ -88,7 +88,7 @@ def cosine_similarity(
       ValueError: if `axis` does not fit the arrays.
 
     Accuracy:
-      Max ULP, value / gradient: float64 [2.3] / [3.3], float32 [1e4] / [3.5],
+      Max ULP, value / gradient: float64 [2.3] / [3.3], float32 [2.0] / [3.5],
       float16 [0.5] / [0.5], bfloat16 [0.5] / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
 
     Example:
