@@ -59,7 +59,7 @@ class _Prefix(NamedTuple):
 
     top: jax.Array  # its maximum
     total: Words  # the sum of exp(x - top)
-    weighted: jax.Array | None  # that of t exp(x - top)
+    weighted: tuple[jax.Array, ...]  # those of t exp(x - top), for every tangent t
 
 
 def _combine(one: _Prefix, other: _Prefix) -> _Prefix:
@@ -69,15 +69,14 @@ def _combine(one: _Prefix, other: _Prefix) -> _Prefix:
     top = jnp.maximum(one.top, other.top)
     factor = exp(*subtract(jnp.minimum(one.top, other.top), top))
     total = add(larger.total, multiply(smaller.total, factor))
-    if one.weighted is None:
-        return _Prefix(top, total, None)
-    return _Prefix(top, total, larger.weighted + (smaller.weighted * factor.high + smaller.weighted * factor.low))
+    pairs = zip(larger.weighted, smaller.weighted, strict=True)
+    return _Prefix(top, total, tuple(a + (b * factor.high + b * factor.low) for a, b in pairs))
 
 
-def _prefixes(x: jax.Array, t: jax.Array | None, axis: int, reverse: bool) -> _Prefix:
+def _prefixes(x: jax.Array, tangents: tuple[jax.Array, ...], axis: int, reverse: bool) -> _Prefix:
     # all that depends on x, for those who differentiate, are these exponentials; the maxima drop out of quotients
     counts = jnp.where(x == -jnp.inf, 0, _unit_exp(x))
-    start = _Prefix(jax.lax.stop_gradient(x), single(counts), None if t is None else t * counts)
+    start = _Prefix(jax.lax.stop_gradient(x), single(counts), tuple(t * counts for t in tangents))
     return jax.lax.associative_scan(_combine, start, reverse=reverse, axis=axis)
 
 
@@ -96,7 +95,7 @@ def _unit_exp_jvp(primals, tangents):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _logcumsumexp(x, axis, reverse):
-    top, sums, _ = _prefixes(x, None, axis, reverse)
+    top, sums, _ = _prefixes(x, (), axis, reverse)
     out = added(top, log(jnp.maximum(sums.high, 1), sums.low))
     return jnp.where(jnp.isnan(top) | (top == -jnp.inf), top, out)
 
@@ -109,7 +108,7 @@ def _logcumsumexp_jvp(axis, reverse, primals, tangents):
 
 def _weighted_means(x, t, axis, reverse):
     """The means of t over the prefixes, weighted by exp(x)."""
-    top, sums, weighted = _prefixes(x, t, axis, reverse)
+    top, sums, (weighted,) = _prefixes(x, (t,), axis, reverse)
     inverse = divide(single(jnp.ones_like(x)), Words(jnp.where(sums.high < 1, 1, sums.high), sums.low))
     undefined = jnp.isnan(top) | ((top == jnp.inf) & (sums.high > 1))
     return weighted * jnp.where(undefined, jnp.nan, inverse)
