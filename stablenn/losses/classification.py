@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from stablenn import nn
 from stablenn.losses._arguments import require_float
 from stablenn.nn._rounding import converted, rounded_once
-from stablenn.nn._shares import Axis, log_shares, shift
+from stablenn.nn._shares import Axis, exponentials, included, log_shares
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._underflow import scale_of, scaled_exp
 from stablenn.nn.logistic import log1p_exp_neg_abs, sigmoid_slope
@@ -70,8 +70,8 @@ def _softmax_cross_entropy(logits, labels, axis, where):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _cross_entropy(logits, labels, where, axis):
-    shifted = shift(logits, axis, where)
-    log_probabilities, maximum = log_shares(shifted, where), shifted.maximum
+    log_probabilities, found = log_shares(included(logits, where), axis), exponentials(included(logits, where), axis)
+    maximum = found.maximum
     # A class that cannot be and is not the answer does not count; a row must have a class that can be.
     ignored = (labels == 0) & (log_probabilities == -jnp.inf) & (maximum > -jnp.inf)
     terms = labels * jnp.where(ignored, 0, log_probabilities)
@@ -80,11 +80,10 @@ def _cross_entropy(logits, labels, where, axis):
     terms = jnp.where(overflow, labels * (logits / 2 - maximum / 2) * 2, terms)
     loss = -jnp.sum(terms, axis, keepdims=True, where=where)
     # The part of a class that is all but certain, label * rest, is flushed to zero; the others' may be as small.
-    scale = scale_of(logits.dtype)
-    sure = jnp.sum(jnp.where(shifted.difference == 0, labels, 0), axis, keepdims=True, where=where)
-    flushed = sure * shifted.scaled_rest
-    is_flushed = (flushed < jnp.finfo(logits.dtype).tiny * 2.0**scale.power) & (shifted.rest < 2.0**-scale.power)
-    loss = jnp.where(is_flushed & (loss < 1), (loss * 2.0**scale.power + flushed) * 2.0**-scale.power, loss)
+    sure = jnp.sum(jnp.where(found.top, labels, 0), axis, keepdims=True, where=where)
+    flushed = sure * found.rest
+    is_flushed = (flushed < jnp.finfo(logits.dtype).tiny / found.half) & (found.count == 1) & (found.rest < found.half)
+    loss = jnp.where(is_flushed & (loss < 1), (loss / found.half + flushed) * found.half, loss)
     return jnp.squeeze(loss, axis)
 
 

@@ -7,10 +7,8 @@ from stablenn.nn._shares import Axis
 
 def axes_of(axis: Axis, ndim: int, name: str) -> tuple[int, ...]:
     """The axes to reduce, as non-negative numbers; a ValueError that names the function where one does not fit."""
-    axes = tuple(range(ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = tuple(range(ndim)) if axis is None else tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     for i in axes:
         if not -ndim <= i < ndim:
-            raise ValueError(
-                f"{name}: axis must lie between {-ndim} and {ndim - 1} for an array of shape with {ndim} axes, got {i}"
-            )
+            raise ValueError(f"{name}: axis {i} is out of bounds for an array of {ndim} axes")
     return tuple(i % ndim for i in axes)

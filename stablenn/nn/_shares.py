@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -27,47 +28,92 @@ from stablenn.nn._underflow import scale_of
 Axis = int | tuple[int, ...] | None
 
 
-class Shifted(NamedTuple):
-    """The row, shifted so that its maximum is zero; reduced axes are kept."""
+class Exponentials(NamedTuple):
+    """Rows of exp(x - maximum), and what they add up to; reduced axes are kept.
+
+    The exponential of a maximum is known, and the others would lose digits beside it. A negative number stands in its
+    place, which sums do not feel and can count. A derivative by `exp` alone stands for that of the shares.
+    """
 
     maximum: jax.Array
-    difference: jax.Array  # x - maximum, rounded
-    error: jax.Array  # what that rounding took away
-    scaled_rest: jax.Array  # the sum of exp(x - maximum) * 2^power off the maximum
-    ties: jax.Array  # how often the maximum occurs, less one
-    undefined: jax.Array  # no finite entry, or several infinities at the top: the shares have no limit
+    exp: jax.Array  # exp(x - maximum) / half; below 0 at the maxima, 0 where masked
+    rest: jax.Array  # their sum off the maxima
+    count: jax.Array  # the number of the maxima
 
     @property
-    def rest(self) -> jax.Array:
-        """The sum of exp(x - maximum), less one maximum."""
-        return self.scaled_rest * 2.0 ** -scale_of(self.maximum.dtype).power + self.ties
+    def half(self) -> float:
+        """A power of two: what is small beside a maximum remains a number."""
+        return scale_of(self.exp.dtype).half
+
+    @property
+    def top(self) -> jax.Array:
+        return self.exp < 0
+
+    @property
+    def total(self) -> jax.Array:
+        """The sum of exp(x - maximum) / half; NaN where several infinities have no limit."""
+        several = (self.maximum == jnp.inf) & (self.count > 1)
+        return jnp.where(several, jnp.nan, self.rest + self.count * (1 / self.half))
 
     @property
     def log_total(self) -> Words:
         """The logarithm of the sum of exp(x - maximum)."""
-        log = log1p(two_sum(self.ties, self.scaled_rest * 2.0 ** -scale_of(self.maximum.dtype).power))
+        log = log1p(two_sum(self.count - 1, self.rest * self.half))
         # An integer operation on its bits may make a number of a NaN. Quotients XLA does not compute for every entry.
-        kept = jnp.where(jnp.isnan(self.scaled_rest), jnp.nan, 1)
+        kept = jnp.where(jnp.isnan(self.rest), jnp.nan, 1)
         return Words(log.high / kept, log.low / kept)
 
+    @property
+    def shares(self) -> jax.Array:
+        inverse = 1 / self.total
+        return self.exp * inverse + jnp.where(self.top, inverse * (1 / self.half), 0)
 
-def shift(x: jax.Array, axis: Axis, where: jax.Array | None) -> Shifted:
-    included, maximum, finite = _maximum(x, where, axis)
-    # The maxima are marked by a negative number that a sum can count and does not feel.
+
+def without_unit_axes(fn: Callable[..., jax.Array], x: jax.Array, axes: tuple[int, ...], *others) -> jax.Array:
+    """fn(x, axes, *others) without axes of length 1, beside which XLA of jax 0.10 vectorises no gradient on CPUs.
+
+    The others are broadcast against x, or None.
+    """
+    units = tuple(i for i, size in enumerate(x.shape) if size == 1 and i not in axes)
+    others = (v if v is None else jnp.squeeze(v, units) for v in others)
+    axes = tuple(i - sum(unit < i for unit in units) for i in axes)
+    return jnp.expand_dims(fn(jnp.squeeze(x, units), axes, *others), units)
+
+
+def included(x: jax.Array, where: jax.Array | None) -> jax.Array:
+    """The entries, -inf where masked: their exponentials are nothing."""
+    return x if where is None else jnp.where(where, x, -jnp.inf)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def exponentials(x: jax.Array, axis: Axis, maximum: jax.Array | None = None) -> Exponentials:
+    maximum = maximum_of(x, axis) if maximum is None else maximum
     mark = 4 * float(jnp.finfo(x.dtype).tiny)
-    exp = exp_of_difference(included, finite, scale_of(x.dtype).power, -mark)
-    count = jnp.sum(exp - jnp.abs(exp), axis, keepdims=True) * (-0.5 / mark)
-    scaled_rest = jnp.sum(exp, axis, keepdims=True) + count * mark
-    undefined = (maximum == -jnp.inf) | ((maximum == jnp.inf) & (count > 1))
-    return Shifted(maximum, *subtract(included, finite), scaled_rest, count - 1, undefined)
+    exp = exp_of_difference(x, _finite(maximum), -int(math.log2(scale_of(x.dtype).half)), -mark)
+    # rounded, it keeps XLA from multiplying this factor and a later one first, out of the range
+    count = jnp.round(jnp.sum(exp - jnp.abs(exp), axis, keepdims=True) * (-0.5 / mark))
+    return Exponentials(maximum, exp, jnp.sum(exp, axis, keepdims=True) + count * mark, count)
 
 
-def _maximum(x: jax.Array, where: jax.Array | None, axis: Axis) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The entries, -inf where masked; their maximum; and what to subtract from them."""
-    included = x if where is None else jnp.where(where, x, -jnp.inf)
-    maximum = jax.lax.stop_gradient(jnp.max(included, axis, keepdims=True, initial=-jnp.inf))
-    # The selection keeps XLA's CPU backend from writing the maximum out to the shape of x, too.
-    return included, maximum, jnp.where(maximum == -jnp.inf, 0, maximum)
+@exponentials.defjvp
+def _exponentials_jvp(axis, primals, tangents):
+    found = exponentials(primals[0], axis, primals[1])
+    zeros = jax.tree.map(jnp.zeros_like, found)
+    return found, zeros._replace(exp=softmax_tangent(tangents[0], found, axis) * found.total)
+
+
+def maximum_of(x: jax.Array, axis: Axis) -> jax.Array:
+    return jax.lax.stop_gradient(jnp.max(x, axis, keepdims=True, initial=-jnp.inf))
+
+
+def _finite(maximum: jax.Array) -> jax.Array:
+    # The selection keeps XLA's CPU backend from writing the maximum out to the shape of the array, too.
+    return jnp.where(maximum == -jnp.inf, 0, maximum)
+
+
+def from_maximum(x: jax.Array, axis: Axis) -> Words:
+    """x - maximum, exactly; 0 for equal infinities."""
+    return subtract(x, _finite(maximum_of(x, axis)))
 
 
 def subtract(x: jax.Array, y: jax.Array) -> Words:
@@ -78,94 +124,62 @@ def subtract(x: jax.Array, y: jax.Array) -> Words:
     )
 
 
-def log_shares(shifted: Shifted, where: jax.Array | None) -> jax.Array:
-    """The logarithms of the shares: -inf where masked, NaN where undefined."""
-    log = shifted.log_total
-    out = two_sum(shifted.difference, -log.high)
-    correction = jnp.where(shifted.difference > -jnp.inf, out.low + (shifted.error - log.low), 0)
-    out = jnp.where(shifted.undefined, jnp.nan, out.high + correction)
-    return out if where is None else jnp.where(where, out, -jnp.inf)
+def log_shares(x: jax.Array, axis: Axis) -> jax.Array:
+    """The logarithms of the shares; NaN where they have no limit."""
+    found = exponentials(x, axis)
+    difference, log = from_maximum(x, axis), found.log_total
+    out = two_sum(difference.high, -log.high)
+    correction = jnp.where(difference.high > -jnp.inf, out.low + (difference.low - log.low), 0)
+    undefined = (found.maximum == -jnp.inf) | jnp.isnan(found.total)
+    return jnp.where(undefined, jnp.nan, out.high + correction)
 
 
-class Shares(NamedTuple):
-    """The shares of the exponentials as quotients exp / total; reduced axes are kept.
+def softmax_tangent(t: jax.Array, found: Exponentials, axis: Axis, unit: float = 1.0) -> jax.Array:
+    r""":math:`s_j (t_j - \sum_k s_k t_k)` times `unit`, without forming :math:`1 - s_j`.
 
-    A derivative by `exp` alone stands for that of the quotient.
+    One maximum takes its own tangent times the share of the others, less their part of the mean. The transpose of
+    these very steps is as accurate.
     """
-
-    exp: jax.Array  # exp(x - maximum) / half, 0 where masked
-    total: jax.Array  # their sum; 0 where there is nothing, NaN where several infinities have no limit
-    half: float  # a power of two: small shares remain numbers
-
-    @property
-    def value(self) -> jax.Array:
-        return self.exp * (1 / self.total)
-
-    @property
-    def scaled(self) -> jax.Array:
-        """The shares divided by `half`."""
-        return self.exp * (1 / self.half / self.total)
-
-    @property
-    def top(self) -> jax.Array:
-        """The one entry, if any, that has most of a row to itself."""
-        return self.exp > self.total * 0.6
+    total, one = found.total, found.count == 1
+    inverse = 1 / total
+    share = inverse * (1 / found.half)
+    small, mean, tops = _weighted(t, found, inverse, axis)
+    at_top = share * (jnp.where(one, found.rest, total) * small - jnp.where(one, mean, mean + tops))
+    # A mean over the total would leave the range.
+    elsewhere = found.exp * (t * (inverse * unit)) - _apart(found.exp * (found.half * unit)) * ((mean + tops) * share)
+    return jnp.where(found.top, at_top * unit, 0) + elsewhere
 
 
-def shares(x: jax.Array, where: jax.Array | None, axis: Axis) -> Shares:
-    exp, total = _shares(x, where, axis)
-    return Shares(exp, total, scale_of(x.dtype).half)
+@jax.custom_jvp
+def _apart(product: jax.Array) -> jax.Array:
+    """A product of numbers at least 0 that XLA does not multiply in another order; 0 at the maxima."""
+    return jnp.abs(product)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _shares(x, where, axis):
-    half = scale_of(x.dtype).half
-    included, maximum, finite = _maximum(x, where, axis)
-    # Beside a maximum of 1 / half the others would lose digits. A smaller number takes its place in their sum, just
-    # large enough for the sums with either sign to tell how often it is there; so a maximum is known by its sign.
-    size = x.size // max(maximum.size, 1)
-    mark = min(64.0 * 2 ** math.ceil(math.log2(max(size, 1))), 1 / half)
-    exp = exp_of_difference(included, finite, -int(math.log2(half)), -mark)
-    less, more = (jnp.sum(v, axis, keepdims=True) for v in (exp, jnp.abs(exp)))
-    count = jnp.floor((more - less) * (0.5 / mark) + 0.5)
-    total = less + count * (mark + 1 / half)
-    return jnp.where(exp < 0, 1 / half, exp), jnp.where((maximum == jnp.inf) & (count > 1), jnp.nan, total)
+@_apart.defjvp
+def _apart_jvp(primals, tangents):
+    return _apart(*primals), tangents[0]
 
 
-@_shares.defjvp
-def _shares_jvp(axis, primals, tangents):
-    (x, where), (t, _) = primals, tangents
-    found = shares(x, where, axis)
-    tangent = softmax_tangent(masked(t, where) * found.half, found, axis) * found.total
-    return (found.exp, found.total), (tangent, jnp.zeros_like(found.total))
+def log_softmax_tangent(t: jax.Array, found: Exponentials, axis: Axis) -> jax.Array:
+    r""":math:`t_j - \sum_k s_k t_k`, with the same care in both directions."""
+    one = found.count == 1
+    small, mean, tops = _weighted(t, found, 1 / found.total, axis)
+    own = jnp.where(found.top & one, found.rest * small, t)
+    return own - (mean + jnp.where(one, 0, tops)) - jnp.where(found.top, 0, jnp.where(one, tops, 0))
 
 
-def softmax_tangent(t: jax.Array, found: Shares, axis: Axis, before: float = 1.0) -> jax.Array:
-    r""":math:`s_j (t_j - \sum_k s_k t_k)`, divided by `half`, without forming :math:`1 - s_j` for s_j near 1.
-
-    The map does not change when a constant is added to the tangent. Where one share is most of the sum its own tangent
-    is that constant, and drops out. The transpose of these very steps sums the others' results instead: those
-    of a row add up to zero. The sum is taken of tangents times `before`, and divided by it in products with shares.
-    """
-    others, t = jnp.where(found.top, 0, found.scaled), t - _at_top(t, found.top, axis)
-    mean = jnp.sum(others * (t * before), axis, keepdims=True)
-    return others * t - found.exp * (1 / before / found.total) * mean
+def mean_tangent(t: jax.Array, found: Exponentials, axis: Axis) -> jax.Array:
+    r""":math:`\sum_k s_k t_k`; zero where there is nothing."""
+    _, mean, tops = _weighted(t, found, jnp.where(found.total == 0, 0, 1 / found.total), axis)
+    return mean + tops
 
 
-def log_softmax_tangent(t: jax.Array, found: Shares, axis: Axis) -> jax.Array:
-    r""":math:`t_j - \sum_k s_k t_k`, with the same care in both directions.
-
-    Half of the scaling of the shares is taken back before the sum and half after it, so that neither the sum nor its
-    transpose underflows.
-    """
-    top, t = found.top, t * found.half
-    difference = jnp.where(top, 0, t - _at_top(t, top, axis))
-    return difference * (1 / found.half) - jnp.sum(found.scaled * difference, axis, keepdims=True)
-
-
-def _at_top(t: jax.Array, top: jax.Array, axis: Axis) -> jax.Array:
-    """The tangent of the top entry, 0 if there is none."""
-    return jnp.sum(jnp.where(top, t, 0), axis, keepdims=True)
+def _weighted(t, found, inverse, axis):
+    """Tangents over the total, and the parts of their mean off the maxima and at them."""
+    small = t * inverse
+    tops = jnp.sum(jnp.where(found.top, t, 0), axis, keepdims=True) * (inverse * (1 / found.half))
+    return small, jnp.sum(found.exp * small, axis, keepdims=True), tops
 
 
 def with_mask(x: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array | None]:

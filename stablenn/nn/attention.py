@@ -11,7 +11,15 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._rounding import converted, float_dtype, rounded_once
 from stablenn.nn._scaling import power_of_two
-from stablenn.nn._shares import masked, shares, softmax_tangent, subtract
+from stablenn.nn._shares import (
+    exponentials,
+    included,
+    masked,
+    maximum_of,
+    softmax_tangent,
+    subtract,
+    without_unit_axes,
+)
 from stablenn.nn._underflow import scale_of
 
 
@@ -110,7 +118,7 @@ def _weights(query, key, bias, mask, scale, is_causal):
     if bias is not None:
         half = scale_of(query.dtype).half
         scores = scores + jnp.where(bias == -jnp.inf, 0, bias) * half / by_query / by_key
-    weights = _softmax(scores, by_query, by_key, mask)
+    weights = without_unit_axes(_softmax, scores, (3,), by_query, by_key, mask)
     return weights if batched else weights[0]
 
 
@@ -128,32 +136,36 @@ def _halved_scores_jvp(primals, tangents):
 
 
 def _products(query, key):
-    # With the heads in front the products come in the order of the weights; in another, all of them would be copied.
-    query, key = query.transpose(0, 2, 3, 1, 4), key.transpose(0, 2, 1, 3)
-    return jnp.einsum("BKGTH,BKSH->BKGTS", query, key, precision=jax.lax.Precision.HIGHEST)
+    # With the heads in front the products come in the order of the weights; in another, all of them would be copied,
+    # as would their cotangents if there were two axes to sum over.
+    batch, targets, groups, heads, features = query.shape
+    query = query.transpose(0, 2, 3, 1, 4).reshape(batch, groups, heads * targets, features)
+    return jnp.einsum("BKTH,BKSH->BKTS", query, key.transpose(0, 2, 1, 3), precision=jax.lax.Precision.HIGHEST)
 
 
-def _logits(scores, by_query, by_key, mask):
-    """The scores in full size; where that may be too large for the format, their differences from the largest."""
-    largest = jnp.max(scores, -1, keepdims=True, initial=-jnp.inf, where=mask)
+def _logits(scores, axes, by_query, by_key, mask):
+    """The scores in full size and their maximum; their distance from it where they may be too large for the format."""
+    scores = included(scores, mask)
+    largest = maximum_of(scores, axes)
     large = ((by_query > 1) | (by_key > 1)) & jnp.isfinite(largest)
-    shifted = jnp.where(large, subtract(scores, largest).high, scores)
-    return shifted / scale_of(scores.dtype).half * by_query * by_key
+    shifted, maximum = jnp.where(large, subtract(scores, largest).high, scores), jnp.where(large, 0, largest)
+    half = scale_of(scores.dtype).half
+    return shifted / half * by_query * by_key, axes, maximum / half * by_query * by_key
 
 
-@jax.custom_jvp
-def _softmax(scores, by_query, by_key, mask):
-    """softmax(scores * by_query * by_key * 2^(power/2)) along the last axis."""
-    return masked(shares(_logits(scores, by_query, by_key, mask), mask, -1).value, mask)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _softmax(scores, axes, by_query, by_key, mask):
+    """softmax(scores * by_query * by_key * 2^(power/2)) along the last of the axes."""
+    return masked(exponentials(*_logits(scores, axes, by_query, by_key, mask)).shares, mask)
 
 
 @_softmax.defjvp
-def _softmax_jvp(primals, tangents):
+def _softmax_jvp(axes, primals, tangents):
     scores, by_query, by_key, mask = primals
     tangent = masked(tangents[0], mask) * by_query * by_key
-    found = shares(_logits(scores, by_query, by_key, mask), mask, -1)
+    found = exponentials(*_logits(scores, axes, by_query, by_key, mask))
     # By the smaller scores, the tangents of the softmax are 2^(power/2) times as large, and do not underflow.
-    return masked(found.value, mask), masked(softmax_tangent(tangent, found, -1, found.half), mask)
+    return masked(found.shares, mask), masked(softmax_tangent(tangent, found, axes, 1 / found.half), mask)
 
 
 def _largest(x: jax.Array, axis: tuple[int, ...]) -> jax.Array:

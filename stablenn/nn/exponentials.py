@@ -7,16 +7,18 @@ import functools
 import jax
 from jax.typing import ArrayLike
 
+from stablenn.nn._axes import axes_of
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._shares import (
     Axis,
+    exponentials,
+    included,
     log_shares,
     log_softmax_tangent,
     masked,
-    shares,
-    shift,
     softmax_tangent,
     with_mask,
+    without_unit_axes,
 )
 
 
@@ -51,20 +53,20 @@ def softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> ja
       >>> print(nn.softmax(jnp.array([0.0, 1.0, -jnp.inf])))
       [0.26894143 0.7310586  0.        ]
     """
-    return _softmax(*with_mask(x, where), axis)
+    x, where = with_mask(x, where)
+    return without_unit_axes(_softmax, x, axes_of(axis, x.ndim, "softmax"), where)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _softmax(x, where, axis):
-    return masked(shares(x, where, axis).value, where)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _softmax(x, axes, where):
+    return masked(exponentials(included(x, where), axes).shares, where)
 
 
 @_softmax.defjvp
-def _softmax_jvp(axis, primals, tangents):
+def _softmax_jvp(axes, primals, tangents):
     (x, where), (t, _) = primals, tangents
-    found = shares(x, where, axis)
-    tangent = softmax_tangent(masked(t, where) * found.half, found, axis)
-    return masked(found.value, where), masked(tangent, where)
+    found = exponentials(included(x, where), axes)
+    return masked(found.shares, where), masked(softmax_tangent(masked(t, where), found, axes), where)
 
 
 @functools.partial(jax.jit, static_argnames="axis")
@@ -102,11 +104,11 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _log_softmax(x, where, axis):
-    return log_shares(shift(x, axis, where), where)
+    return included(log_shares(included(x, where), axis), where)
 
 
 @_log_softmax.defjvp
 def _log_softmax_jvp(axis, primals, tangents):
     (x, where), (t, _) = primals, tangents
-    tangent = log_softmax_tangent(masked(t, where), shares(x, where, axis), axis)
+    tangent = log_softmax_tangent(masked(t, where), exponentials(included(x, where), axis), axis)
     return _log_softmax(x, where, axis), masked(tangent, where)

@@ -10,11 +10,11 @@ from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.exponential import one_plus, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p
-from stablenn.nn._elementary.words import Words, quotient, two_sum
+from stablenn.nn._elementary.words import Words, add, quotient, two_sum
 from stablenn.nn._factors import factored_sum, log_size, shares_and_quotients
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._scaling import power_of_two
-from stablenn.nn._shares import Axis, added, masked, shares, shift, with_mask
+from stablenn.nn._scaling import power_of_two, unless
+from stablenn.nn._shares import Axis, added, exponentials, from_maximum, included, masked, mean_tangent, with_mask
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._totals import total
 
@@ -84,10 +84,10 @@ def _logsumexp(a, b, where, axis):
     if b is not None:
         found = factored_sum(a, b, where, axis)
         return log_size(found), jnp.sign(found.total.high)
-    shifted = shift(a, axis, where)
+    found = exponentials(included(a, where), axis)
     # XLA's CPU backend may lose the NaNs of a row in its maximum: they are still in the sum
-    empty = (shifted.maximum == -jnp.inf) & ~jnp.isnan(shifted.scaled_rest)
-    out = jnp.where(empty, -jnp.inf, added(shifted.maximum, shifted.log_total))
+    empty = (found.maximum == -jnp.inf) & ~jnp.isnan(found.rest)
+    out = jnp.where(empty, -jnp.inf, added(found.maximum, found.log_total))
     return out, jnp.where(empty, 0, jnp.where(jnp.isnan(out), out, 1))
 
 
@@ -96,7 +96,7 @@ def _logsumexp_jvp(axis, primals, tangents):
     (a, b, where), (a_t, b_t, _) = primals, tangents
     out, sign = _logsumexp(a, b, where, axis)
     if b is None:
-        tangent = _mean_tangent(a, masked(instantiate(a_t), where), where, axis)
+        tangent = mean_tangent(masked(instantiate(a_t), where), exponentials(included(a, where), axis), axis)
         return (out, sign), (tangent, jnp.zeros_like(sign))
     # d log|S| = sum_j exp(a_j) / S * (b_j da_j + db_j)
     shares, quotients = shares_and_quotients(a, b, where, axis)
@@ -153,41 +153,45 @@ def logmeanexp(x: ArrayLike, axis: Axis = None, where: ArrayLike | None = None, 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _logmeanexp(x, where, axis):
-    shifted = shift(x, axis, where)
-    included = jnp.ones(x.shape, bool) if where is None else where
-    count = jnp.sum(included, axis, keepdims=True, dtype=x.dtype)
-    distance = jnp.where(included, shifted.difference, 0)
+    found = exponentials(included(x, where), axis)
+    size = jnp.max(jnp.where(x > -jnp.inf, jnp.abs(x), 0), axis, keepdims=True, initial=0, where=where)
+    counted = jnp.ones(x.shape, bool) if where is None else where
+    count = jnp.sum(counted, axis, keepdims=True, dtype=x.dtype)
+    n_log, log_total = log(jnp.maximum(count, 1)), found.log_total
+    # Numbers near zero may have a mean far nearer to it.
+    plain = add(log_total, -n_log)
+    out = unless(
+        size >= 0.5, added(found.maximum, plain), lambda: _log_of_small(x, counted, axis, found.maximum, count)
+    )
+    out = jnp.where(jnp.isnan(found.rest) | (count == 0), jnp.nan, out)
+    return jnp.where((found.maximum == -jnp.inf) & (count > 0) & ~jnp.isnan(found.rest), -jnp.inf, out)
+
+
+def _log_of_small(x, counted, axis, maximum, count):
+    """logmeanexp of numbers up to one half."""
+    distance = from_maximum(included(x, counted), axis)
+    distance = Words(*(jnp.where(counted, word, 0) for word in distance))
     # Where all entries are near the largest one, exp(x - maximum) - 1 takes the place of the exponential.
-    smallest = jnp.min(x, axis, keepdims=True, initial=jnp.inf, where=where)
-    lowest = jnp.minimum(smallest - jnp.where(shifted.maximum == -jnp.inf, 0, shifted.maximum), 0)
+    lowest = jnp.min(distance.high, axis, keepdims=True, initial=0)
     near = lowest > -0.34
-    n, change = reduced_exp(distance, shifted.error)
+    n, change = reduced_exp(*distance)
     exp = one_plus(change).ldexp(n)
-    terms = [jnp.where(included, jnp.where(near, a, b), 0) for a, b in zip(change, exp, strict=True)]
+    terms = [jnp.where(counted, jnp.where(near, a, b), 0) for a, b in zip(change, exp, strict=True)]
     unit = jnp.where(near, 2 * power_of_two(-lowest), 1)
     sums = total(Words(*terms).times_power(1 / unit), axis).times_power(unit)
     mean, n_log = log1p(quotient(sums, count)), log(jnp.maximum(count, 1))
     apart = log(jnp.where(sums.high > 0, sums.high, 1), sums.low)
     high, low = two_sum(apart.high, -n_log.high)
     out = Words(jnp.where(near, mean.high, high), jnp.where(near, mean.low, low + (apart.low - n_log.low)))
-    out = added(shifted.maximum, out)
     # Tiny numbers have the mean itself; their differences divided by n would underflow.
     large = 2.0 ** (2 * jnp.finfo(x.dtype).nmant)
-    tiny = jnp.maximum(jnp.abs(shifted.maximum), -lowest) < 1 / large
-    scaled = added(shifted.maximum * large, quotient(sums.times_power(large), count)) * (1 / large)
-    out = jnp.where(tiny, scaled, out)
-    out = jnp.where(jnp.isnan(sums.high) | (count == 0), jnp.nan, out)
-    return jnp.where((shifted.maximum == -jnp.inf) & (count > 0) & ~jnp.isnan(sums.high), -jnp.inf, out)
+    tiny = jnp.maximum(jnp.abs(maximum), -lowest) < 1 / large
+    scaled = added(maximum * large, quotient(sums.times_power(large), count)) * (1 / large)
+    return jnp.where(tiny, scaled, added(maximum, out))
 
 
 @_logmeanexp.defjvp
 def _logmeanexp_jvp(axis, primals, tangents):
     (x, where), (t, _) = primals, tangents
     out = _logmeanexp(x, where, axis)
-    return out, _mean_tangent(x, masked(t, where), where, axis)
-
-
-def _mean_tangent(x, t, where, axis):
-    """The mean of tangents, weighted by the shares of the exponentials; zero where there are none."""
-    found = shares(x, where, axis)
-    return jnp.sum(found.exp * jnp.where(found.total == 0, 0, 1 / found.total) * t, axis, keepdims=True)
+    return out, mean_tangent(masked(t, where), exponentials(included(x, where), axis), axis)
