@@ -6,11 +6,19 @@ import warnings
 import pytest
 from peers import PEERS
 
+from stablenn.precision import tolerances
 from stablenn.precision.spec import SPECS
 from stablenn.testing.laws import LAWS, LawViolation
 from stablenn.testing.laws.running import Subject
 
 SPEC = {spec.name: spec for spec in SPECS}
+
+
+@pytest.fixture(autouse=True)
+def by_the_bars(monkeypatch):
+    """What was measured of ours is no measure of others: they are judged by the bars."""
+    bars = {key: bound for key, bound in tolerances.table().items() if key.platform == tolerances.ANY}
+    monkeypatch.setattr(tolerances, "table", lambda: bars)
 
 
 def breaks(spec, law, aspect) -> bool:

@@ -48,6 +48,8 @@ from stablenn.nn.gaussian import ndtr as ndtr
 from stablenn.nn.hyperbolic import log_cosh as log_cosh
 from stablenn.nn.hyperbolic import softcap as softcap
 from stablenn.nn.hyperbolic import tanh as tanh
+from stablenn.nn.inverses import logit as logit
+from stablenn.nn.inverses import softplus_inverse as softplus_inverse
 from stablenn.nn.linear_units import celu as celu
 from stablenn.nn.linear_units import elu as elu
 from stablenn.nn.linear_units import selu as selu
@@ -61,10 +63,8 @@ from stablenn.nn.logarithms import log1mexp as log1mexp
 from stablenn.nn.logarithms import xlog1py as xlog1py
 from stablenn.nn.logarithms import xlogy as xlogy
 from stablenn.nn.logistic import log_sigmoid as log_sigmoid
-from stablenn.nn.logistic import logit as logit
 from stablenn.nn.logistic import sigmoid as sigmoid
 from stablenn.nn.logistic import softplus as softplus
-from stablenn.nn.logistic import softplus_inverse as softplus_inverse
 from stablenn.nn.normalisation import layer_norm as layer_norm
 from stablenn.nn.normalisation import mean_and_variance as mean_and_variance
 from stablenn.nn.normalisation import rms_norm as rms_norm

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from stablenn.nn._scaling import for_each, halves, ordinary, power_of_two, quotient, scaled, scaled_by, unless
+from stablenn.nn._scaling import binade, for_each, halves, ordinary, quotient, scaled, scaled_by, unless
 from stablenn.nn._shares import masked
 from stablenn.nn._sums import Axes, total
 
@@ -144,7 +144,7 @@ def _ratios(x, where, epsilon, axes, centred) -> Ratios:
     scale, infinite = of_rows.scale, of_rows.infinite
     mean_square = of_rows.squares / count(x, axes, where)
     # what is added up is scaled once more, by a power of two near the larger summand
-    power = power_of_two(jnp.maximum(jnp.sqrt(mean_square) * scale, jnp.sqrt(epsilon)))
+    power = binade(jnp.maximum(jnp.sqrt(mean_square) * scale, jnp.sqrt(epsilon)))
     constant = infinite | ((mean_square == 0) & (epsilon == 0))
     # masked entries may deviate where no other does
     factor = jnp.where(constant, 1, jnp.minimum(scale * (1 / power), jnp.finfo(x.dtype).max))
@@ -223,7 +223,7 @@ def _scaled_ratios_jvp(axes, centred, primals, tangents):
     raised = jnp.where(jnp.abs(factors) < 2.0**-40, digits, 1).astype(x.dtype)
     # In some rows it may be large, or the product of lifted factors, which must not be infinite beside a zero tangent.
     room = 2.0**124 / (inverse * lift) / jnp.max(jnp.abs(factors), initial=0)
-    power = jnp.where(inverse < 2.0**-40, digits, jnp.where(room < 1, power_of_two(room), 1)).astype(x.dtype)
+    power = jnp.where(inverse < 2.0**-40, digits, jnp.where(room < 1, binade(room), 1)).astype(x.dtype)
     slope = factors * raised * _inverse(x, where, epsilon, lift * power, axes, centred)
     t = t * (1 / lift)
     along = weight * total(masked(inside * t, where), axes)

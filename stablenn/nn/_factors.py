@@ -16,9 +16,9 @@ import jax.numpy as jnp
 
 from stablenn.nn._elementary.exponential import log_2_parts, reduced_exp
 from stablenn.nn._elementary.logarithm import log
-from stablenn.nn._elementary.words import Words, divide, fast_two_sum, power_of_two, product, two_sum
+from stablenn.nn._elementary.words import Words, divide, fast_two_sum, power_of_two, product, select, single, two_sum
 from stablenn.nn._shares import Axis, added, masked, subtract
-from stablenn.nn._totals import total
+from stablenn.nn._sums import total_of_words
 from stablenn.nn._underflow import scale_of
 
 
@@ -53,15 +53,15 @@ def factored_sum(a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis
     scale = _power_of_two(exponent - largest + power, a.dtype)
     high, low = product(factor, mantissa.high)
     terms = fast_two_sum(high, low + factor * mantissa.low)
-    terms = Words(*(jnp.where(counts, word * scale, 0) for word in terms))
+    terms = select(counts, terms.times_power(scale), single(jnp.zeros_like(a)))
     unit = 2.0**power
-    sums = total(terms.times_power(1 / unit), axis).times_power(unit)
+    sums = total_of_words(terms.times_power(1 / unit), axis).times_power(unit)
 
     # infinite factors and NaN, which integer operations would make numbers of
     size = jnp.where(a == -jnp.inf, 0, jnp.where(jnp.isnan(a), jnp.nan, 1))
     special = jnp.where(used & ~(jnp.isfinite(b) & ~jnp.isnan(a)), b * size, 0)
     special = jnp.sum(special, axis, keepdims=True)
-    sums = Words(jnp.where(special == 0, sums.high, special), jnp.where(special == 0, sums.low, 0))
+    sums = select(special == 0, sums, single(special))
     exp = jnp.where(a == -jnp.inf, 0, mantissa.high), n
     return Sum(top, largest - power, sums, terms, exp)
 
@@ -77,7 +77,7 @@ def log_size(found: Sum) -> jax.Array:
     """The logarithm of the absolute value of the sum."""
     dtype = found.top.dtype
     positive = found.total.high > 0
-    size = Words(*(jnp.where(positive, word, -word) for word in found.total))
+    size = select(positive, found.total, -found.total)
     size = fast_two_sum(size.high, size.low)
     logarithm = log(jnp.where(size.high > 0, size.high, 1), size.low)
     high, middle, low = log_2_parts(dtype)

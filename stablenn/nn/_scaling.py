@@ -12,7 +12,7 @@ import numpy as np
 Rows = TypeVar("Rows")
 
 
-def power_of_two(largest: jax.Array) -> jax.Array:
+def binade(largest: jax.Array) -> jax.Array:
     """The power of two at or below each of `largest` (>= 0), kept so far from the ends that its inverse is normal.
 
     Infinities and NaNs give the largest such power, and zeros the smallest.
@@ -40,7 +40,7 @@ def scaled(
     size = jnp.abs(x) if where is None else jnp.where(where, jnp.abs(x), 0)
     largest = jnp.max(size, axes, keepdims=True, initial=0)
     largest = jax.lax.stop_gradient(largest)
-    return scaled_by(x, power_of_two(jnp.maximum(largest, least)), largest == jnp.inf)
+    return scaled_by(x, binade(jnp.maximum(largest, least)), largest == jnp.inf)
 
 
 def scaled_by(x: jax.Array, scale: jax.Array, infinite: jax.Array) -> Scaled:
@@ -100,5 +100,5 @@ def halves(factor: jax.Array) -> tuple[jax.Array, jax.Array]:
     A factor below 1 is applied half before and half after, one above 1 wholly before: so neither the terms nor
     those of the transpose leave the range where the result does not.
     """
-    before = jnp.where(factor >= 1, factor, 2 * power_of_two(jnp.sqrt(factor)))
+    before = jnp.where(factor >= 1, factor, 2 * binade(jnp.sqrt(factor)))
     return before, jnp.where(factor >= 1, 1, factor / before)

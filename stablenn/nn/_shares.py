@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._differences import exp_of_difference
+from stablenn.nn._elementary.differences import exp_of_difference
 from stablenn.nn._elementary.logarithm import log1p
 from stablenn.nn._elementary.words import Words, two_sum
 from stablenn.nn._underflow import scale_of

@@ -1,15 +1,19 @@
-"""Sums with fewer roundings on the way: quarters of a row are added to each other before they are reduced."""
+"""Sums with fewer roundings on the way than an ordinary reduction, made of ordinary reductions.
+
+Compilers vectorise these and split them over devices.
+"""
 
 from __future__ import annotations
+
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stablenn.nn._elementary.words import Words, fast_two_sum
+from stablenn.nn._elementary.words import Words, fast_two_sum, two_sum
 
 Axes = tuple[int, ...]
-
 
 _LANES = 64  # what XLA's CPU backend adds up side by side
 
@@ -59,6 +63,22 @@ def dot(x: jax.Array, y: jax.Array, axes: Axes) -> Words:
     rounder = jnp.where(jnp.isnan(high), jnp.nan, grid).astype(x.dtype)
     coarse = (high + rounder) - rounder
     return fast_two_sum(total(coarse, axes), total((high - coarse) + low, axes))
+
+
+def total_of_words(terms: Words, axis) -> Words:
+    """The sum of terms of at most 1 along `axis`, which is kept.
+
+    The upper digits of all terms are multiples of one power of two, so that their sum is exact, however they cancel.
+    The sum of the lower digits is rounded, far below the last digit of the sum.
+    """
+    bits, size = jnp.finfo(terms.high.dtype).nmant, terms.high.size // max(jnp.sum(terms.high, axis).size, 1)
+    scale = 2.0 ** max(bits - 1 - math.ceil(math.log2(max(size, 1))), 0)
+    upper = jax.lax.round(terms.high * scale, jax.lax.RoundingMethod.TO_NEAREST_EVEN) * (1 / scale)
+    lower = (terms.high - upper) + terms.low
+    # The selections keep XLA's CPU backend from moving parts of this arithmetic into its reductions, at their cost.
+    zero = terms.high == 0
+    upper, lower = jnp.where(zero, 0, upper), jnp.where(zero, terms.low, lower)
+    return two_sum(*(jnp.sum(part, axis, keepdims=True) for part in (upper, lower)))
 
 
 def _leading_half(x: jax.Array) -> jax.Array:

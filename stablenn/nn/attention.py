@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stablenn.nn._rounding import converted, float_dtype, rounded_once
-from stablenn.nn._scaling import power_of_two
+from stablenn.nn._scaling import binade
 from stablenn.nn._shares import (
     exponentials,
     included,
@@ -174,7 +174,7 @@ def _largest(x: jax.Array, axis: tuple[int, ...]) -> jax.Array:
 
 def _excess(size: jax.Array) -> jax.Array:
     """A power of two, mostly one: divided by it, two numbers of that size have a product in the range."""
-    return jnp.maximum(power_of_two(size) * 2.0 ** (16 - jnp.finfo(size.dtype).maxexp // 2), 1)
+    return jnp.maximum(binade(size) * 2.0 ** (16 - jnp.finfo(size.dtype).maxexp // 2), 1)
 
 
 def _with_four_axes(value: ArrayLike) -> jax.Array:

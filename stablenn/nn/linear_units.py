@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from stablenn.nn._elementary.exponential import expm1, reach, reduced_exp
 from stablenn.nn._elementary.words import apart, ldexp, quotient, single
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._scaling import power_of_two
+from stablenn.nn._scaling import binade
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._underflow import exp_times
 
@@ -261,13 +261,6 @@ def squareplus(x: ArrayLike, b: ArrayLike = 4) -> jax.Array:
     return _squareplus(*jnp.broadcast_arrays(x, b))
 
 
-def _scaled_root(x, b):
-    """x, b and sqrt(x^2 + b) times an inverse power of two (b twice), and that inverse."""
-    inverse = 1 / power_of_two(jnp.maximum(jnp.abs(x), jnp.sqrt(b)))
-    x, b = x * inverse, b * inverse * inverse
-    return x, b, jnp.sqrt(x * x + b), inverse
-
-
 class _Hypotenuse(NamedTuple):
     """sqrt(x^2 + b), in units of a power of two near sqrt(b), in which b is near one; and x in those units.
 
@@ -281,7 +274,7 @@ class _Hypotenuse(NamedTuple):
 
     @classmethod
     def of(cls, x: jax.Array, b: jax.Array) -> _Hypotenuse:
-        unit = power_of_two(jnp.sqrt(b))
+        unit = binade(jnp.sqrt(b))
         inverse = 1 / unit
         x = x * inverse
         far = jnp.abs(x) > 2.0 ** (jnp.finfo(x.dtype).maxexp // 2 - 2)
@@ -321,8 +314,8 @@ def _squareplus_slopes(x, b):
 @_squareplus_slopes.defjvp
 def _squareplus_slopes_jvp(primals, tangents):
     (x, b), (x_t, b_t) = primals, tangents
-    scaled, small, root, inverse = _scaled_root(x, b)
-    cube = root * root * root
-    by_x_and_b = -scaled / (4 * cube) * inverse * inverse
-    by_x = small / (2 * cube) * inverse * x_t + by_x_and_b * b_t
-    return _squareplus_slopes(x, b), (by_x, by_x_and_b * x_t - inverse / (8 * cube) * inverse * inverse * b_t)
+    unit, scaled, far, root = _Hypotenuse.of(x, b)
+    inverse = jnp.where(far, 1, 1 / unit) / jnp.where(far, jnp.abs(x), root)  # 1 / h
+    by_x_and_b = -jnp.where(far, jnp.sign(x), scaled / root) * inverse * inverse / 4
+    by_x = b * inverse * inverse * inverse / 2 * x_t + by_x_and_b * b_t
+    return _squareplus_slopes(x, b), (by_x, by_x_and_b * x_t - inverse * inverse * inverse / 8 * b_t)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._differences import factors_of_difference
+from stablenn.nn._elementary.differences import factors_of_difference
 from stablenn.nn._elementary.exponential import exp, log_2_parts, one_plus, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p
 from stablenn.nn._elementary.words import Words, divide, fast_two_sum, select, two_sum

@@ -8,15 +8,16 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stablenn.nn._axes import axes_of
 from stablenn.nn._elementary.exponential import one_plus, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p
-from stablenn.nn._elementary.words import Words, add, quotient, two_sum
+from stablenn.nn._elementary.words import add, quotient, select, single
 from stablenn.nn._factors import factored_sum, log_size, shares_and_quotients
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._scaling import power_of_two, unless
+from stablenn.nn._scaling import binade, unless
 from stablenn.nn._shares import Axis, added, exponentials, from_maximum, included, masked, mean_tangent, with_mask
+from stablenn.nn._sums import total_of_words
 from stablenn.nn._tangents import instantiate, is_zero
-from stablenn.nn._totals import total
 
 
 @functools.partial(jax.jit, static_argnames=("axis", "keepdims", "return_sign"))
@@ -68,11 +69,12 @@ def logsumexp(
     if b is not None:
         a, b = jnp.broadcast_arrays(a, b)
         mask = None if mask is None else jnp.broadcast_to(mask, a.shape)
-    out, sign = _logsumexp(a, b, mask, axis)
+    axes = axes_of(axis, a.ndim, "logsumexp")
+    out, sign = _logsumexp(a, b, mask, axes)
     if b is None and not return_sign:
         sign = None
     if not keepdims:
-        out, sign = (None if v is None else _squeeze(v, a.ndim, axis) for v in (out, sign))
+        out, sign = (None if v is None else jnp.squeeze(v, axes) for v in (out, sign))
     if return_sign:
         return out, sign
     return out if sign is None else jnp.where(sign < 0, jnp.nan, out)
@@ -109,11 +111,6 @@ def _logsumexp_jvp(axis, primals, tangents):
     return (out, sign), (tangent, jnp.zeros_like(sign))
 
 
-def _squeeze(value: jax.Array, ndim: int, axis: Axis) -> jax.Array:
-    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return jnp.squeeze(value, tuple(i % ndim for i in axes)) if ndim else value
-
-
 @functools.partial(jax.jit, static_argnames=("axis", "keepdims"))
 @rounded_once("x")
 def logmeanexp(x: ArrayLike, axis: Axis = None, where: ArrayLike | None = None, keepdims: bool = False) -> jax.Array:
@@ -147,42 +144,39 @@ def logmeanexp(x: ArrayLike, axis: Axis = None, where: ArrayLike | None = None, 
       1.00002e-05 not ...
     """
     x, mask = with_mask(x, where)
-    out = _logmeanexp(x, mask, axis)
-    return out if keepdims else _squeeze(out, x.ndim, axis)
+    axes = axes_of(axis, x.ndim, "logmeanexp")
+    out = _logmeanexp(x, mask, axes)
+    return out if keepdims else jnp.squeeze(out, axes)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _logmeanexp(x, where, axis):
     found = exponentials(included(x, where), axis)
-    size = jnp.max(jnp.where(x > -jnp.inf, jnp.abs(x), 0), axis, keepdims=True, initial=0, where=where)
     counted = jnp.ones(x.shape, bool) if where is None else where
     count = jnp.sum(counted, axis, keepdims=True, dtype=x.dtype)
     n_log, log_total = log(jnp.maximum(count, 1)), found.log_total
+    plain = added(found.maximum, add(log_total, -n_log))
     # Numbers near zero may have a mean far nearer to it.
-    plain = add(log_total, -n_log)
-    out = unless(
-        size >= 0.5, added(found.maximum, plain), lambda: _log_of_small(x, counted, axis, found.maximum, count)
-    )
+    out = unless(jnp.abs(found.maximum) >= 0.5, plain, lambda: _near_zero(x, counted, axis, found.maximum, count))
     out = jnp.where(jnp.isnan(found.rest) | (count == 0), jnp.nan, out)
     return jnp.where((found.maximum == -jnp.inf) & (count > 0) & ~jnp.isnan(found.rest), -jnp.inf, out)
 
 
-def _log_of_small(x, counted, axis, maximum, count):
-    """logmeanexp of numbers up to one half."""
+def _near_zero(x, counted, axis, maximum, count):
+    """logmeanexp where the sum is taken in two words."""
     distance = from_maximum(included(x, counted), axis)
-    distance = Words(*(jnp.where(counted, word, 0) for word in distance))
+    distance = select(counted, distance, single(jnp.zeros_like(x)))
     # Where all entries are near the largest one, exp(x - maximum) - 1 takes the place of the exponential.
     lowest = jnp.min(distance.high, axis, keepdims=True, initial=0)
     near = lowest > -0.34
     n, change = reduced_exp(*distance)
     exp = one_plus(change).ldexp(n)
-    terms = [jnp.where(counted, jnp.where(near, a, b), 0) for a, b in zip(change, exp, strict=True)]
-    unit = jnp.where(near, 2 * power_of_two(-lowest), 1)
-    sums = total(Words(*terms).times_power(1 / unit), axis).times_power(unit)
+    terms = select(counted, select(near, change, exp), single(jnp.zeros_like(x)))
+    unit = jnp.where(near, 2 * binade(-lowest), 1)
+    sums = total_of_words(terms.times_power(1 / unit), axis).times_power(unit)
     mean, n_log = log1p(quotient(sums, count)), log(jnp.maximum(count, 1))
     apart = log(jnp.where(sums.high > 0, sums.high, 1), sums.low)
-    high, low = two_sum(apart.high, -n_log.high)
-    out = Words(jnp.where(near, mean.high, high), jnp.where(near, mean.low, low + (apart.low - n_log.low)))
+    out = select(near, mean, add(apart, -n_log))
     # Tiny numbers have the mean itself; their differences divided by n would underflow.
     large = 2.0 ** (2 * jnp.finfo(x.dtype).nmant)
     tiny = jnp.maximum(jnp.abs(maximum), -lowest) < 1 / large

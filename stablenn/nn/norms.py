@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from stablenn.nn._axes import axes_of
 from stablenn.nn._elementary.words import Words, fast_two_sum, multiply, single, square
 from stablenn.nn._rounding import float_dtype, rounded_once
-from stablenn.nn._scaling import for_each, halves, ordinary, power_of_two, scaled, scaled_by, unless
+from stablenn.nn._scaling import binade, for_each, halves, ordinary, scaled, scaled_by, unless
 from stablenn.nn._shares import Axis
 from stablenn.nn._sums import dot, few, lift, total
 
@@ -87,7 +87,7 @@ def sized(x: jax.Array, axes: tuple[int, ...], least: jax.Array | float = 0) -> 
     """
     square = total(x * x, axes)
     least = for_each(square, least).astype(x.dtype)
-    scale = power_of_two(jnp.maximum(jnp.sqrt(square), least))
+    scale = binade(jnp.maximum(jnp.sqrt(square), least))
     plain = Sized(scale, jnp.zeros_like(square, bool), square * (1 / scale) * (1 / scale))
 
     def careful():

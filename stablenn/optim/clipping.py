@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from stablenn.nn._scaling import power_of_two
+from stablenn.nn._scaling import binade
 from stablenn.nn.zeros import safe_divide, safe_sqrt
 
 
@@ -152,6 +152,6 @@ def _scaled_norm(leaves: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
     """The norm of all leaves divided by a power of two, and that power of two."""
     largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]))
     # The barriers keep XLA from computing the reductions of all leaves once more for each of them.
-    scale = jax.lax.optimization_barrier(power_of_two(largest))
+    scale = jax.lax.optimization_barrier(binade(largest))
     squares = jnp.stack([jnp.sum(jnp.square(leaf * (1 / scale))) for leaf in leaves])
     return safe_sqrt(jnp.sum(jax.lax.optimization_barrier(squares))), scale

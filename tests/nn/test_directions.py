@@ -93,9 +93,9 @@ def test_derivatives_of_second_order(fn, textbook):
 
 
 def test_wrong_axes_and_complex_input_are_refused():
-    with pytest.raises(ValueError, match="normalize: axis .* is out of bounds"):
+    with pytest.raises(ValueError, match="normalize: axis 3 is out of bounds"):
         nn.normalize(X, 3)
-    with pytest.raises(ValueError, match="cosine_similarity: axis .* is out of bounds"):
+    with pytest.raises(ValueError, match="cosine_similarity: axis 3 is out of bounds"):
         nn.cosine_similarity(X, Y, axis=3)
     with pytest.raises(TypeError, match="cosine_similarity: targets must be real"):
         nn.cosine_similarity(jnp.ones(2), jnp.ones(2, jnp.complex64))

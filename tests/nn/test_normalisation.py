@@ -140,7 +140,7 @@ def test_scale_and_bias_may_cancel_at_the_end_of_the_range():
 
 @pytest.mark.parametrize("fn", [nn.variance, nn.standardize, nn.layer_norm, nn.rms_norm, nn.mean_and_variance])
 def test_wrong_axes_and_complex_input_are_refused(fn):
-    with pytest.raises(ValueError, match=f"{fn.__name__}: axis .* is out of bounds"):
+    with pytest.raises(ValueError, match=f"{fn.__name__}: axis 3 is out of bounds"):
         fn(X, axis=3)
     with pytest.raises(TypeError, match=f"{fn.__name__}: x must be real"):
         fn(jnp.ones(2, jnp.complex64))

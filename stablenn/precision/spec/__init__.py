@@ -8,6 +8,7 @@ from stablenn.precision.spec.exponentials import EXPONENTIALS
 from stablenn.precision.spec.gates import GATES
 from stablenn.precision.spec.gaussian import GAUSSIAN
 from stablenn.precision.spec.hyperbolic import HYPERBOLIC
+from stablenn.precision.spec.inverses import INVERSES
 from stablenn.precision.spec.kinds import Convention as Convention
 from stablenn.precision.spec.kinds import Spec as Spec
 from stablenn.precision.spec.kinds import Variant as Variant
@@ -25,6 +26,7 @@ from stablenn.precision.spec.zeros import ZEROS
 
 SPECS: tuple[Spec, ...] = (
     *LOGISTIC,
+    *INVERSES,
     *HYPERBOLIC,
     *GATES,
     *LINEAR_UNITS,
