@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stablenn.precision.record import Record, Run
+from stablenn.precision.record import Accuracy, Record, Run
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -22,21 +22,32 @@ class Place(NamedTuple):
 
 def worst(records: Iterable[Record]) -> dict[Place, Record]:
     """The worst record of ours by function, quantity and dtype."""
-    found: dict[Place, Record] = {}
+    return {
+        Place(record.function, record.accuracy.quantity, record.accuracy.dtype): record
+        for record in _worst_of_each(record for record in records if record.is_ours)
+    }
+
+
+def _worst_of_each(records: Iterable[Record]) -> list[Record]:
+    """The worst record of each implementation by quantity and dtype."""
+    found: dict[tuple[str, ...], Record] = {}
     for record in records:
-        if record.is_ours:
-            key = Place(record.function, record.accuracy.quantity, record.accuracy.dtype)
-            before = found.get(key)
-            if before is None or record.accuracy.judged_ulp > before.accuracy.judged_ulp:
-                found[key] = record
-    return found
+        accuracy = record.accuracy
+        key = record.function, record.implementation, accuracy.quantity, accuracy.dtype
+        before = found.get(key)
+        if before is None or _badness(accuracy) > _badness(before.accuracy):
+            found[key] = record
+    return list(found.values())
+
+
+def _badness(accuracy: Accuracy) -> tuple[float, float]:
+    # wrong NaNs are judged infinitely wrong, whatever the other errors are
+    return accuracy.judged_ulp, accuracy.max_ulp
 
 
 def joined(runs: Sequence[Run]) -> Run:
-    """Runs of one platform and jax version as one: the worst records of ours, and all of the peers'."""
-    records = [record for run in runs for record in run.records]
-    peers = (record for record in records if not record.is_ours)
-    return Run(runs[0].provenance, (*worst(records).values(), *peers))
+    """Runs of one platform and jax version as one: the worst records of ours and of the peers."""
+    return Run(runs[0].provenance, tuple(_worst_of_each(record for run in runs for record in run.records)))
 
 
 def by_version(paths: Iterable[Path]) -> list[Run]:

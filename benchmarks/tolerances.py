@@ -1,8 +1,9 @@
 """Turn committed results into tolerances: python -m benchmarks.tolerances [--loosen CAUSE] benchmarks/results/*.jsonl
 
-A measured bound is one and a half times the largest error of all runs and sweeps of a platform and jax version, since
-another seed finds other inputs and another processor compiles other loops, but not beyond the bar. It is only ever
-tightened; to loosen one, the cause has to be named, and goes into the table.
+A measured bound is twice the largest error of all runs and sweeps of a platform and jax version, but not beyond the
+bar: another seed has found errors half as large again, rows of another length, or of few distinct entries, almost
+twice as large, and another processor compiles other loops. A bound is only ever tightened; to loosen one, the cause
+has to be named, and goes into the table.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def bound(record: Record, bar: float) -> float:
     error = record.accuracy.judged_ulp
     if error <= _ROUNDED_ONCE - 0.005:
         return _ROUNDED_ONCE
-    return max(min(math.ceil(error * 15) / 10, bar), math.ceil(error * 10) / 10)
+    return max(min(math.ceil(error * 20) / 10, bar), math.ceil(error * 10) / 10)
 
 
 @click.command()

@@ -14,14 +14,16 @@ WAYS = (("eager", "jvp", "scan", "shard_map"), ("one row at a time", "vmap over 
 
 
 def dtypes(law, position):
-    """Accuracy and types, which see most of what a dtype can change, in all of them.
+    """Types in all of them, accuracy in both wide ones and a narrow one, which changes from one Spec to the next.
 
-    What else is stated is tried in float32 and a narrow format, which changes from one Spec to the next; what compiles
-    much, and is written once for all of them, in float32.
+    What else is stated is tried in float32 and a narrow format; what compiles much, and is written once for all of
+    them, in float32.
     """
-    if law in (ACCURACY, TYPES):
+    if law is TYPES:
         return NAMES
-    return ("float32",) if law in (CURVATURE, LENGTHS, TRANSFORMATIONS) else ("float32", NARROW[position % 2])
+    if law in (CURVATURE, LENGTHS, TRANSFORMATIONS):
+        return ("float32",)
+    return ("float32", *(("float64",) if law is ACCURACY else ()), NARROW[position % 2])
 
 
 def only(law, wanted):

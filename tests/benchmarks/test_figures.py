@@ -49,6 +49,21 @@ def test_a_wrong_special_is_worse_than_any_error():
     assert [r.accuracy.wrong_specials for r in found.values()] == [1]
 
 
+def test_of_several_seeds_the_worst_counts_for_each_implementation(folder):
+    peers = record(11.0, implementation="jax.nn:softplus"), record(7.0, implementation="jax.nn:soft_sign")
+    write(folder, "cpu-x86_64-jax-0.10.2-seed-1.jsonl", record(2.75), record(1.0, quantity="gradient"), *peers)
+    first, _ = figures.of_record(folder)
+    found = {
+        (r.implementation, r.accuracy.quantity): r.accuracy.max_ulp for r in first.records if "32" in r.accuracy.dtype
+    }
+    assert found == {
+        (SOFTPLUS, "value"): 2.75,
+        (SOFTPLUS, "gradient"): 1.5,
+        ("jax.nn:softplus", "value"): 11.0,
+        ("jax.nn:soft_sign", "value"): 7.0,
+    }
+
+
 def test_documentation_shows_what_a_sweep_found(folder):
     first, second = figures.of_record(folder)
     paragraph = render.paragraph("nn.softplus", figures.worst([*first.records, *second.records]), "1 and 2")

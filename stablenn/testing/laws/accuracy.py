@@ -69,7 +69,7 @@ ACCURACY = Law(
     aspects=lambda spec: QUANTITIES,
     examples=lambda subject: subject.inputs(_rows(subject)),
     check=_check,
-    count=11,
+    count=6,
     known=_known,
 )
 
