@@ -3,6 +3,8 @@ r"""Sums of exponentials with factors, :math:`\sum_j b_j e^{a_j}`, at any size o
 Every term is a number times a power of two whose exponent is an integer: that of the factor plus that of the
 exponential. The largest of them is the scale of the sum, so that neither a large factor of a small exponential nor a
 tiny factor of a large one leaves the range. The sum is taken in two words.
+
+Common rows need none of this: their factors are positive and of no extreme size, and their logits not near zero.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from stablenn.nn._elementary.differences import exp_of_difference
 from stablenn.nn._elementary.exponential import log_2_parts, reduced_exp
 from stablenn.nn._elementary.logarithm import log
 from stablenn.nn._elementary.words import Words, divide, fast_two_sum, power_of_two, product, select, single, two_sum
-from stablenn.nn._shares import Axis, added, masked, subtract
+from stablenn.nn._scaling import unless
+from stablenn.nn._shares import Axis, added, included, masked, maximum_of, subtract
 from stablenn.nn._sums import total_of_words
 from stablenn.nn._underflow import scale_of
 
@@ -73,6 +77,44 @@ def _power_of_two(exponent: jax.Array, dtype) -> jax.Array:
     return jnp.where(exponent < info.minexp, 0, jnp.where(exponent >= info.maxexp, jnp.inf, power))
 
 
+class _Plain(NamedTuple):
+    """The sum in one word and one unit; reduced axes are kept."""
+
+    common: jax.Array  # where that is enough
+    top: jax.Array
+    exp: jax.Array  # exp(a_j - top) / half
+    total: jax.Array  # sum_j b_j exp(a_j - top) / half
+
+    @classmethod
+    def of(cls, a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis) -> _Plain:
+        half = scale_of(a.dtype).half
+        b = masked(b, where)
+        a = included(a, b != 0)
+        top = maximum_of(a, axis)
+        exp = exp_of_difference(a, jnp.where(top == -jnp.inf, 0, top), -round(math.log2(half)), 1 / half)
+        total = jnp.sum(b * exp, axis, keepdims=True)
+        smallest, largest = (fn(b, axis, keepdims=True) for fn in (_min, _max))
+        # a term of which the exponential vanished is nothing beside the sum, and none of its quotients a number
+        common = (smallest >= 0) & (jnp.abs(top) >= 2) & (top < jnp.inf) & (total >= jnp.maximum(largest, 1))
+        return cls(common & (total < 1 / half**4), top, exp, total)
+
+
+_min, _max = functools.partial(jnp.min, initial=jnp.inf), functools.partial(jnp.max, initial=-jnp.inf)
+
+
+def log_sum(a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis) -> tuple[jax.Array, jax.Array]:
+    """The logarithm of the absolute value of the sum, and its sign."""
+    plain = _Plain.of(a, b, where, axis)
+    size = jnp.where(plain.common, plain.total, 1) * scale_of(a.dtype).half
+    value = added(plain.top, log(size)), jnp.ones_like(plain.top)
+
+    def careful():
+        found = factored_sum(a, b, where, axis)
+        return log_size(found), jnp.sign(found.total.high)
+
+    return unless(plain.common, value, careful)
+
+
 def log_size(found: Sum) -> jax.Array:
     """The logarithm of the absolute value of the sum."""
     dtype = found.top.dtype
@@ -92,6 +134,13 @@ def log_size(found: Sum) -> jax.Array:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def shares_and_quotients(a, b, where, axis):
     """b_j exp(a_j) and exp(a_j) as parts of the sum; zeros where nothing is summed."""
+    plain = _Plain.of(a, b, where, axis)
+    inverse = 1 / plain.total
+    shares, quotients = masked(b, where) * plain.exp * inverse, plain.exp * inverse
+    return unless(plain.common, (shares, quotients), lambda: _careful_shares(a, b, where, axis))
+
+
+def _careful_shares(a, b, where, axis):
     found = factored_sum(a, b, where, axis)
     empty = found.top == -jnp.inf
     shares = divide(found.terms, found.total)

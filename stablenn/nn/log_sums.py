@@ -12,7 +12,7 @@ from stablenn.nn._axes import axes_of
 from stablenn.nn._elementary.exponential import one_plus, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p
 from stablenn.nn._elementary.words import add, quotient, select, single
-from stablenn.nn._factors import factored_sum, log_size, shares_and_quotients
+from stablenn.nn._factors import log_sum, shares_and_quotients
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._scaling import binade, unless
 from stablenn.nn._shares import Axis, added, exponentials, from_maximum, included, masked, mean_tangent, with_mask
@@ -84,8 +84,7 @@ def logsumexp(
 def _logsumexp(a, b, where, axis):
     """(log |sum|, sign), with the reduced axes kept."""
     if b is not None:
-        found = factored_sum(a, b, where, axis)
-        return log_size(found), jnp.sign(found.total.high)
+        return log_sum(a, b, where, axis)
     found = exponentials(included(a, where), axis)
     # XLA's CPU backend may lose the NaNs of a row in its maximum: they are still in the sum
     empty = (found.maximum == -jnp.inf) & ~jnp.isnan(found.rest)
