@@ -12,8 +12,10 @@ from jax.typing import ArrayLike
 
 from stablenn import nn
 from stablenn.losses._arguments import require_float
+from stablenn.nn._axes import Axis
+from stablenn.nn._masks import included
 from stablenn.nn._rounding import converted, rounded_once
-from stablenn.nn._shares import Axis, exponentials, included, log_shares
+from stablenn.nn._shares import exponentials, log_shares
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._underflow import scale_of, scaled_exp
 from stablenn.nn.logistic import log1p_exp_neg_abs, sigmoid_slope

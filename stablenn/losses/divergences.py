@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stablenn.losses._arguments import require_float
+from stablenn.nn._axes import Axis
+from stablenn.nn._masks import masked
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._shares import Axis, masked
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._underflow import exp_times, scale_of
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from stablenn.nn._masks import masked
 from stablenn.nn._scaling import binade, for_each, halves, ordinary, quotient, scaled, scaled_by, unless
-from stablenn.nn._shares import masked
 from stablenn.nn._sums import Axes, total
 
 

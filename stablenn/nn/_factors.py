@@ -16,12 +16,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from stablenn.nn._axes import Axis
 from stablenn.nn._elementary.differences import exp_of_difference
 from stablenn.nn._elementary.exponential import log_2_parts, reduced_exp
 from stablenn.nn._elementary.logarithm import log
 from stablenn.nn._elementary.words import Words, divide, fast_two_sum, power_of_two, product, select, single, two_sum
+from stablenn.nn._masks import included, masked
 from stablenn.nn._scaling import unless
-from stablenn.nn._shares import Axis, added, included, masked, maximum_of, subtract
+from stablenn.nn._shares import added, maximum_of, subtract
 from stablenn.nn._sums import total_of_words
 from stablenn.nn._underflow import scale_of
 

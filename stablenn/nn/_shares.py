@@ -13,19 +13,16 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
+from stablenn.nn._axes import Axis
 from stablenn.nn._elementary.differences import exp_of_difference
 from stablenn.nn._elementary.logarithm import log1p
 from stablenn.nn._elementary.words import Words, two_sum
 from stablenn.nn._underflow import scale_of
-
-Axis = int | tuple[int, ...] | None
 
 
 class Exponentials(NamedTuple):
@@ -67,22 +64,6 @@ class Exponentials(NamedTuple):
     def shares(self) -> jax.Array:
         inverse = 1 / self.total
         return self.exp * inverse + jnp.where(self.top, inverse * (1 / self.half), 0)
-
-
-def without_unit_axes(fn: Callable[..., jax.Array], x: jax.Array, axes: tuple[int, ...], *others) -> jax.Array:
-    """fn(x, axes, *others) without axes of length 1, beside which XLA of jax 0.10 vectorises no gradient on CPUs.
-
-    The others are broadcast against x, or None.
-    """
-    units = tuple(i for i, size in enumerate(x.shape) if size == 1 and i not in axes)
-    others = (v if v is None else jnp.squeeze(v, units) for v in others)
-    axes = tuple(i - sum(unit < i for unit in units) for i in axes)
-    return jnp.expand_dims(fn(jnp.squeeze(x, units), axes, *others), units)
-
-
-def included(x: jax.Array, where: jax.Array | None) -> jax.Array:
-    """The entries, -inf where masked: their exponentials are nothing."""
-    return x if where is None else jnp.where(where, x, -jnp.inf)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -180,18 +161,6 @@ def _weighted(t, found, inverse, axis):
     small = t * inverse
     tops = jnp.sum(jnp.where(found.top, t, 0), axis, keepdims=True) * (inverse * (1 / found.half))
     return small, jnp.sum(found.exp * small, axis, keepdims=True), tops
-
-
-def with_mask(x: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array | None]:
-    """The array and its mask, broadcast against each other."""
-    if where is None:
-        return jnp.asarray(x), None
-    x, mask = jnp.broadcast_arrays(x, jnp.asarray(where, bool))
-    return x, mask
-
-
-def masked(values: jax.Array, where: jax.Array | None) -> jax.Array:
-    return values if where is None else jnp.where(where, values, 0)
 
 
 def added(y: jax.Array, words: Words) -> jax.Array:

@@ -9,17 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stablenn.nn._axes import without_unit_axes
+from stablenn.nn._masks import included, masked
 from stablenn.nn._rounding import converted, float_dtype, rounded_once
 from stablenn.nn._scaling import binade
-from stablenn.nn._shares import (
-    exponentials,
-    included,
-    masked,
-    maximum_of,
-    softmax_tangent,
-    subtract,
-    without_unit_axes,
-)
+from stablenn.nn._shares import exponentials, maximum_of, softmax_tangent, subtract
 from stablenn.nn._underflow import scale_of
 
 

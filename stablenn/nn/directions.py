@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._axes import axes_of
+from stablenn.nn._axes import Axis, axes_of
+from stablenn.nn._masks import masked, with_mask
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._scaling import for_each, lifted, ordinary, quotient, scaled, scaled_by, unless
-from stablenn.nn._shares import Axis, masked, with_mask
 from stablenn.nn._sums import dot, few, lift, total
 from stablenn.nn.norms import direction, euclidean
 

@@ -7,19 +7,10 @@ import functools
 import jax
 from jax.typing import ArrayLike
 
-from stablenn.nn._axes import axes_of
+from stablenn.nn._axes import Axis, axes_of, without_unit_axes
+from stablenn.nn._masks import included, masked, with_mask
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._shares import (
-    Axis,
-    exponentials,
-    included,
-    log_shares,
-    log_softmax_tangent,
-    masked,
-    softmax_tangent,
-    with_mask,
-    without_unit_axes,
-)
+from stablenn.nn._shares import exponentials, log_shares, log_softmax_tangent, softmax_tangent
 
 
 @functools.partial(jax.jit, static_argnames="axis")

@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._axes import axes_of
+from stablenn.nn._axes import Axis, axes_of
 from stablenn.nn._elementary.exponential import one_plus, reduced_exp
 from stablenn.nn._elementary.logarithm import log, log1p
 from stablenn.nn._elementary.words import add, quotient, select, single
 from stablenn.nn._factors import log_sum, shares_and_quotients
+from stablenn.nn._masks import included, masked, with_mask
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._scaling import binade, unless
-from stablenn.nn._shares import Axis, added, exponentials, from_maximum, included, masked, mean_tangent, with_mask
+from stablenn.nn._shares import added, exponentials, from_maximum, mean_tangent
 from stablenn.nn._sums import total_of_words
 from stablenn.nn._tangents import instantiate, is_zero
 

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stablenn.nn._axes import axes_of
+from stablenn.nn._axes import Axis, axes_of
 from stablenn.nn._deviations import count, means, ratios, scaled_ratios, variances
+from stablenn.nn._masks import with_mask
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._shares import Axis, with_mask
 
 
 @functools.partial(jax.jit, static_argnames=("axis", "keepdims"))

@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from stablenn.nn._axes import axes_of
+from stablenn.nn._axes import Axis, axes_of
 from stablenn.nn._elementary.words import Words, fast_two_sum, multiply, single, square
 from stablenn.nn._rounding import float_dtype, rounded_once
 from stablenn.nn._scaling import binade, for_each, halves, ordinary, scaled, scaled_by, unless
-from stablenn.nn._shares import Axis
 from stablenn.nn._sums import dot, few, lift, total
 
 
