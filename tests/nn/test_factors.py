@@ -47,6 +47,23 @@ def test_sums_of_both_signs_are_accurate_beside_their_largest_term(size, dtype):
         assert (np.isfinite(actual) | (np.abs(expected) > np.finfo(dtype).max / 2)).all()
 
 
+@pytest.mark.parametrize("span", [1, 10, 100])
+def test_positive_factors_of_moderate_size_lose_no_small_share(span):
+    rng = np.random.default_rng(span)
+    a = (rng.uniform(-span, 0, (60, 9)) + rng.choice([-3, 2.5, 40], (60, 1))).astype(np.float32)
+    b = (10.0 ** rng.uniform(-8, 8, (60, 9))).astype(np.float32)
+    truth = exact(jax.value_and_grad(formula, (0, 1)), wide=True, dtype="float64", batched=True)
+    value, slopes = truth(a, b)
+    found = jax.tree.map(np.asarray, jax.jit(jax.vmap(jax.value_and_grad(ours, (0, 1))))(a, b))
+    in_one_batch = np.asarray(nn.logsumexp(a, -1, b))
+    scale = np.maximum(np.abs(value), np.abs(a).max(1))
+    for actual in (found[0], in_one_batch):
+        assert (np.abs(actual - value) <= 1.7 * ulp(scale, np.float32)).all()
+    for actual, expected in zip(found[1], slopes, strict=True):
+        regular = np.abs(expected) > np.finfo(np.float32).tiny
+        assert (np.abs(actual - expected) / ulp(expected, np.float32))[regular].max() <= 6
+
+
 CASES = {
     "the largest logit has a tiny factor": ([0, -90], [1e-20, 1e30], -20.922447),
     "an infinite logit beside a large factor": ([inf, 0], [1, 1e38], inf),
