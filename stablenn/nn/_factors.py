@@ -35,9 +35,7 @@ class Sum(NamedTuple):
     exponent: jax.Array  # an integer, as a float
     total: Words
     terms: Words
-    exp: tuple[
-        jax.Array, jax.Array
-    ]  # exp(a_j - top) as a number and the exponent, an integer as a float, of a power of two
+    exp: tuple[jax.Array, jax.Array]  # exp(a_j - top) as a number and the exponent of two, an integer as a float
 
 
 def factored_sum(a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis) -> Sum:

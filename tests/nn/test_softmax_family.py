@@ -152,6 +152,19 @@ def test_axis_is_the_peers(name, axis):
 
 
 @ALL
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, (0, 1), (1, 3), None])
+def test_axes_of_length_one_change_nothing(name, axis):
+    x = np.linspace(-3, 4, 12, dtype=np.float32).reshape(1, 3, 1, 4)
+    mask = np.arange(12).reshape(x.shape) % 5 != 0
+    weights = np.cos(np.arange(12, dtype=np.float32)).reshape(x.shape)
+
+    def slope(fn):
+        return jax.grad(lambda x: (jnp.where(mask, fn(x, axis=axis, where=mask), 0) * weights).sum())(x)
+
+    np.testing.assert_allclose(slope(getattr(nn, name)), slope(getattr(jax.nn, name)), rtol=2e-5, atol=1e-6)
+
+
+@ALL
 @pytest.mark.parametrize("axis", [2, -3, (0, 5)])
 def test_an_axis_out_of_range_is_refused(name, axis):
     with pytest.raises(ValueError, match="out of bounds"):
