@@ -80,7 +80,8 @@ def _power_of_two(exponent: jax.Array, dtype) -> jax.Array:
 class _Plain(NamedTuple):
     """The sum in one word and one unit; reduced axes are kept."""
 
-    common: jax.Array  # where that is enough
+    common: jax.Array  # where that is enough for the sum
+    positive: jax.Array  # where no factor is 0, by which there is a derivative as well
     top: jax.Array
     exp: jax.Array  # exp(a_j - top) / half
     total: jax.Array  # sum_j b_j exp(a_j - top) / half
@@ -88,18 +89,16 @@ class _Plain(NamedTuple):
     @classmethod
     def of(cls, a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis) -> _Plain:
         half = scale_of(a.dtype).half
+        smallest = jnp.min(b, axis, keepdims=True, initial=jnp.inf, where=where)
         b = masked(b, where)
         a = included(a, b != 0)
         top = maximum_of(a, axis)
         exp = exp_of_difference(a, jnp.where(top == -jnp.inf, 0, top), -round(math.log2(half)), 1 / half)
         total = jnp.sum(b * exp, axis, keepdims=True)
-        smallest, largest = (fn(b, axis, keepdims=True) for fn in (_min, _max))
+        largest = jnp.max(b, axis, keepdims=True, initial=-jnp.inf)
         # a term of which the exponential vanished is nothing beside the sum, and none of its quotients a number
         common = (smallest >= 0) & (jnp.abs(top) >= 2) & (top < jnp.inf) & (total >= jnp.maximum(largest, 1))
-        return cls(common & (total < 1 / half**4), top, exp, total)
-
-
-_min, _max = functools.partial(jnp.min, initial=jnp.inf), functools.partial(jnp.max, initial=-jnp.inf)
+        return cls(common & (total < 1 / half**4), smallest > 0, top, exp, total)
 
 
 def log_sum(a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis) -> tuple[jax.Array, jax.Array]:
@@ -137,7 +136,8 @@ def shares_and_quotients(a, b, where, axis):
     plain = _Plain.of(a, b, where, axis)
     inverse = 1 / plain.total
     shares, quotients = masked(b, where) * plain.exp * inverse, plain.exp * inverse
-    return unless(plain.common, (shares, quotients), lambda: _careful_shares(a, b, where, axis))
+    common = plain.common & plain.positive
+    return unless(common, (shares, quotients), lambda: _careful_shares(a, b, where, axis))
 
 
 def _careful_shares(a, b, where, axis):
