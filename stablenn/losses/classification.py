@@ -72,7 +72,8 @@ def _softmax_cross_entropy(logits, labels, axis, where):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _cross_entropy(logits, labels, where, axis):
-    log_probabilities, found = log_shares(included(logits, where), axis), exponentials(included(logits, where), axis)
+    rows = included(logits, where)
+    log_probabilities, found = log_shares(rows, axis), exponentials(rows, axis)
     maximum = found.maximum
     # A class that cannot be and is not the answer does not count; a row must have a class that can be.
     ignored = (labels == 0) & (log_probabilities == -jnp.inf) & (maximum > -jnp.inf)

@@ -23,7 +23,7 @@ from stablenn.nn._elementary.logarithm import log
 from stablenn.nn._elementary.words import Words, divide, fast_two_sum, power_of_two, product, select, single, two_sum
 from stablenn.nn._masks import included, masked
 from stablenn.nn._scaling import unless
-from stablenn.nn._shares import added, maximum_of, subtract
+from stablenn.nn._shares import added, maximum_of, subtract, to_subtract
 from stablenn.nn._sums import total_of_words
 from stablenn.nn._underflow import scale_of
 
@@ -41,8 +41,8 @@ class Sum(NamedTuple):
 def factored_sum(a: jax.Array, b: jax.Array, where: jax.Array | None, axis: Axis) -> Sum:
     info, power = jnp.finfo(a.dtype), scale_of(a.dtype).power
     used = (b != 0) if where is None else (b != 0) & where
-    top = jax.lax.stop_gradient(jnp.max(a, axis, keepdims=True, initial=-jnp.inf, where=used))
-    distance, error = subtract(a, jnp.where(top == -jnp.inf, 0, top))
+    top = maximum_of(included(a, used), axis)
+    distance, error = subtract(a, to_subtract(top))
     limit = 4 * info.maxexp * math.log(2)  # beyond it a term is nothing beside the top, whatever its factor
     near = jnp.abs(distance) < limit
     reduced = reduced_exp(jnp.where(near, distance, limit * jnp.sign(distance)), jnp.where(near, error, 0))
@@ -93,7 +93,7 @@ class _Plain(NamedTuple):
         b = masked(b, where)
         a = included(a, b != 0)
         top = maximum_of(a, axis)
-        exp = exp_of_difference(a, jnp.where(top == -jnp.inf, 0, top), -round(math.log2(half)), 1 / half)
+        exp = exp_of_difference(a, to_subtract(top), -round(math.log2(half)), 1 / half)
         total = jnp.sum(b * exp, axis, keepdims=True)
         largest = jnp.max(b, axis, keepdims=True, initial=-jnp.inf)
         # a term of which the exponential vanished is nothing beside the sum, and none of its quotients a number

@@ -70,7 +70,7 @@ class Exponentials(NamedTuple):
 def exponentials(x: jax.Array, axis: Axis, maximum: jax.Array | None = None) -> Exponentials:
     maximum = maximum_of(x, axis) if maximum is None else maximum
     mark = 4 * float(jnp.finfo(x.dtype).tiny)
-    exp = exp_of_difference(x, _finite(maximum), -int(math.log2(scale_of(x.dtype).half)), -mark)
+    exp = exp_of_difference(x, to_subtract(maximum), -int(math.log2(scale_of(x.dtype).half)), -mark)
     # rounded, it keeps XLA from multiplying this factor and a later one first, out of the range
     count = jnp.round(jnp.sum(exp - jnp.abs(exp), axis, keepdims=True) * (-0.5 / mark))
     return Exponentials(maximum, exp, jnp.sum(exp, axis, keepdims=True) + count * mark, count)
@@ -87,14 +87,15 @@ def maximum_of(x: jax.Array, axis: Axis) -> jax.Array:
     return jax.lax.stop_gradient(jnp.max(x, axis, keepdims=True, initial=-jnp.inf))
 
 
-def _finite(maximum: jax.Array) -> jax.Array:
+def to_subtract(maximum: jax.Array) -> jax.Array:
+    """The maximum, 0 where there is nothing."""
     # The selection keeps XLA's CPU backend from writing the maximum out to the shape of the array, too.
     return jnp.where(maximum == -jnp.inf, 0, maximum)
 
 
 def from_maximum(x: jax.Array, axis: Axis) -> Words:
     """x - maximum, exactly; 0 for equal infinities."""
-    return subtract(x, _finite(maximum_of(x, axis)))
+    return subtract(x, to_subtract(maximum_of(x, axis)))
 
 
 def subtract(x: jax.Array, y: jax.Array) -> Words:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stablenn.nn._axes import axes_of
 from stablenn.nn._elementary.exponential import exp
 from stablenn.nn._elementary.logarithm import log
 from stablenn.nn._elementary.words import Words, add, divide, multiply, single
@@ -49,9 +50,8 @@ def logcumsumexp(operand: ArrayLike, axis: int = 0, reverse: bool = False) -> ja
       [      -inf  0.         0.6931472 90.       ]
     """
     x = jnp.asarray(operand)
-    if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"logcumsumexp: axis {axis} is out of bounds for an array of {x.ndim} axes")
-    return _logcumsumexp(x, axis % x.ndim, reverse)
+    (along,) = axes_of(axis, x.ndim, "logcumsumexp")
+    return _logcumsumexp(x, along, reverse)
 
 
 class _Prefix(NamedTuple):

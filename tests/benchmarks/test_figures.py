@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from benchmarks import figures, render, tolerances
 from benchmarks.figures import Place
 from stablenn.precision.record import QUANTITIES, Accuracy, Record, Run
+from stablenn.precision.spec import SPECS
 
 SOFTPLUS = "stablenn.nn:softplus"
 
@@ -117,3 +118,9 @@ def test_what_a_sweep_writes_is_a_run(tmp_path):
     text = (tmp_path / "sweep.jsonl").read_text(encoding="utf-8").replace('"kind": "record"', '"sweep": {"stride": 1}')
     (tmp_path / "sweep.jsonl").write_text(text, encoding="utf-8")
     assert Run.read(tmp_path / "sweep.jsonl").records == (dataclasses.replace(record(1.0), tolerance=None),)
+
+
+def test_the_truth_is_proved_in_every_committed_record():
+    records = [record for run in figures.of_record() for record in run.records]
+    assert {record.function for record in records} >= {spec.name for spec in SPECS}
+    assert [record.function for record in records if record.accuracy.unproved] == []
