@@ -96,7 +96,7 @@ def interleave(calls: Sequence[Callable], rounds: int) -> Times:
 @click.option("--functions", default=",".join(CASES), help="Functions, separated by commas; all by default.")
 @click.option("--shapes", default=",".join(SHAPES), help="Shapes, separated by commas; all by default.")
 @click.option("--dtypes", default="float32", show_default=True, help="Float dtypes, separated by commas.")
-@click.option("--rounds", default=15, show_default=True, type=click.IntRange(9), help="Rounds; medians are shown.")
+@click.option("--rounds", default=61, show_default=True, type=click.IntRange(9), help="Rounds; medians are shown.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here.")
 def main(functions: str, shapes: str, dtypes: str, rounds: int, markdown: Path | None) -> None:
     names, formats = choose("--functions", split(functions), CASES), dtype_names(dtypes)
