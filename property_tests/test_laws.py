@@ -9,21 +9,22 @@ from stablenn.precision.spec import SPECS
 from stablenn.testing.laws import ACCURACY, CURVATURE, LAWS, LENGTHS, TRANSFORMATIONS, TYPES
 
 NARROW = ("bfloat16", "float16")
+OTHERS = ("float64", *NARROW)
 # The law of accuracy has tried jit; of the other ways, which compile much, a Spec meets two.
 WAYS = (("eager", "jvp"), ("scan", "vmap over the last axis"), ("shard_map", "jvp"), ("one row at a time", "remat"))
 
 
 def dtypes(law, position):
-    """Types in all of them, accuracy in both wide ones and a narrow one, which changes from one Spec to the next.
+    """Types in all of them, accuracy in float32 and another one, which changes from one Spec to the next.
 
     What else is stated is tried in float32 and a narrow format; what compiles much, and is written once for all of
-    them, in float32.
+    them, in float32. The benchmark measures accuracy in all four formats.
     """
     if law is TYPES:
         return NAMES
     if law in (CURVATURE, LENGTHS, TRANSFORMATIONS):
         return ("float32",)
-    return ("float32", *(("float64",) if law is ACCURACY else ()), NARROW[position % 2])
+    return ("float32", OTHERS[position % 3] if law is ACCURACY else NARROW[position % 2])
 
 
 def only(law, wanted):
@@ -35,12 +36,16 @@ def only(law, wanted):
 LONG = only(LENGTHS, lambda length: length.size in (7, 4097) and length.quantity == "value")
 # A gap: forward mode multiplies keys by 2^-24 on the way, where those near the smallest normal number are flushed.
 NOT_YET = {("nn.attention_weights", "jvp")}
+# A gap: reverse mode of lax.scan drops the rules of what it scans, and with them second derivatives.
+SCANNED = {"losses.ctc_loss"}
 
 
 def share(law, spec, position):
     """What is tried here of a law that compiles much."""
     if law is LENGTHS:
         return only(law, lambda length: length.size not in (4095, 4096))
+    if law is CURVATURE and spec.name in SCANNED:
+        return only(law, lambda aspect: False)
     if law is TRANSFORMATIONS:
         ways = {way for way in WAYS[position % len(WAYS)] if (spec.name, way) not in NOT_YET}
         return only(law, lambda way: way.name in ways)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stablenn.precision.record import Accuracy as Accuracy
     from stablenn.precision.spec import SPECS as SPECS
     from stablenn.precision.spec import Spec as Spec
+    from stablenn.trial import patched as patched
 
 _HOMES = {
     "nn": "stablenn.nn",
@@ -45,6 +46,7 @@ _HOMES = {
     "GradReport": "stablenn.precision.gradients.report",
     "SPECS": "stablenn.precision.spec",
     "Spec": "stablenn.precision.spec",
+    "patched": "stablenn.trial",
 }
 _LAB = ("flint", "hypothesis", "pytest", "click", "rich", "matplotlib")
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 
@@ -13,3 +16,51 @@ def require_float(name: str, **arrays: ArrayLike) -> None:
         dtype = jax.dtypes.result_type(value)
         if not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(f"{name}: {argument} must be floating point, got {dtype}")
+
+
+def require_integers(name: str, **arrays: ArrayLike) -> None:
+    """A TypeError that names the argument unless all `arrays` are integers."""
+    for argument, value in arrays.items():
+        dtype = jax.dtypes.result_type(value)
+        if not jnp.issubdtype(dtype, jnp.integer):
+            raise TypeError(f"{name}: {argument} must be integers, got {dtype}")
+
+
+def require_pairs(name: str, **arrays: ArrayLike) -> None:
+    """A ValueError that names both arguments where a result would be larger than each of them.
+
+    Predictions of shape (n, 1) against targets of shape (n,) are no n pairs but n * n.
+    """
+    (one, first), (other, second) = ((argument, jnp.shape(value)) for argument, value in arrays.items())
+    try:
+        shape = np.broadcast_shapes(first, second)
+    except ValueError:
+        raise ValueError(f"{name}: {one} of shape {first} do not fit {other} of shape {second}") from None
+    if math.prod(shape) > max(math.prod(first), math.prod(second)):
+        raise ValueError(
+            f"{name}: {one} of shape {first} and {other} of shape {second} are no pairs: together they would have "
+            f"the shape {shape}"
+        )
+
+
+def require_same_shape(name: str, **arrays: ArrayLike) -> None:
+    """A ValueError that names both arguments unless their shapes are equal."""
+    (one, first), (other, second) = ((argument, jnp.shape(value)) for argument, value in arrays.items())
+    if first != second:
+        raise ValueError(f"{name}: {one} and {other} must have the same shape, got {first} and {second}")
+
+
+def require_labels(name: str, labels: ArrayLike, classes: int, where: ArrayLike | None = None) -> None:
+    """A ValueError that names the first included label that is no class, unless it is traced."""
+    if isinstance(labels, jax.core.Tracer) or isinstance(where, jax.core.Tracer):
+        return
+    labels = np.asarray(labels)
+    wrong = (labels < 0) | (labels >= classes)
+    if where is not None:
+        wrong = wrong & np.asarray(where)
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{name}: labels must lie between 0 and {classes - 1}, got {np.broadcast_to(labels, wrong.shape)[index]} "
+            f"at index {index}; padding labels? pass where=labels >= 0"
+        )

@@ -134,7 +134,7 @@ def test_nan_passes_through_large_arrays(name):
 
 
 @BOTH
-@pytest.mark.parametrize("shapes", [((2, 3), (3,)), ((3,), (2, 3)), ((2, 1), (1, 3)), ((2, 3), ())])
+@pytest.mark.parametrize("shapes", [((2, 3), (3,)), ((3,), (2, 3)), ((2, 3), (2, 1)), ((2, 3), ())])
 def test_logits_and_labels_are_broadcast(name, shapes):
     x, y = (np.linspace(0, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape) for shape in shapes)
     fn = getattr(losses, name)

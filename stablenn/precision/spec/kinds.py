@@ -62,6 +62,8 @@ class Spec:
       value_scale, gradient_scale: the size of the largest term that the result is a difference of, where the
         result itself may cancel; None: the result itself.
       variant: where one way to call a function is measured, which way of which function.
+      shapes: of which shapes an elementwise function takes arguments: "any" that broadcast, "pairs" (no result larger
+        than each of the first two), or "equal" ones.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Spec:
     value_scale: Callable[..., np.ndarray] | None = None
     gradient_scale: Callable[..., np.ndarray] | None = None
     variant: Variant | None = None
+    shapes: str = "any"
 
     @property
     def implementation(self) -> str:

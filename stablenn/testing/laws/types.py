@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 import jax
+import numpy as np
 from hypothesis import strategies as st
 
 from stablenn.interpret.jaxprs import enable_x64
@@ -14,6 +15,17 @@ from stablenn.testing.laws.running import Law, Subject
 from stablenn.testing.laws.verdict import GOOD, Verdict
 
 _BATCHES = ((), (3,), (2, 0), (2, 3))
+_PAIRS = {"any": ((3, 1), (4,)), "pairs": ((3, 4), (4,)), "equal": ((3, 4), (3, 4))}
+_KINDS = tuple(_PAIRS)
+
+
+def _shape_of(fn, shapes, arguments):
+    """The shape of the result, None where such shapes are refused."""
+    given = [jax.ShapeDtypeStruct(shape, a.dtype) for shape, a in zip(shapes, arguments, strict=True)]
+    try:
+        return jax.eval_shape(fn, *given).shape
+    except ValueError:
+        return None
 
 
 def _complaints(subject: Subject) -> Iterator[str]:
@@ -29,16 +41,22 @@ def _complaints(subject: Subject) -> Iterator[str]:
         outputs = {(leaf.shape, leaf.dtype.name, leaf.weak_type) for leaf in jax.tree.leaves(out)}
         if outputs != {(expected, subject.dtype, False)}:
             yield f"{given} gives {out}, expected shape {expected} and dtype {subject.dtype}"
+    numbers = [0.5 if argument.is_float else 1 for argument in arguments]
     if elementwise and len(arguments) > 1:
-        shapes = [(3, 1), (4,)]
-        given = [jax.ShapeDtypeStruct(shape, a.dtype) for shape, a in zip(shapes, arguments, strict=True)]
-        if (shape := jax.eval_shape(fn, *given).shape) != (3, 4):
-            yield f"shapes (3, 1) and (4,) give {shape}, expected (3, 4)"
-        scalar = jax.eval_shape(lambda x: fn(x, 0.5), given[0])
-        if scalar.dtype != subject.dtype or scalar.weak_type:
-            yield f"{subject.dtype} beside a Python number gives {scalar}"
+        for kind, shapes in _PAIRS.items():
+            shape = _shape_of(fn, [*shapes, *((),) * len(arguments[2:])], arguments)
+            expected = (
+                np.broadcast_shapes(*shapes) if _KINDS.index(kind) >= _KINDS.index(subject.spec.shapes) else None
+            )
+            if shape != expected:
+                yield f"shapes {shapes} give {shape or 'no result'}, expected {expected or 'a ValueError'}"
+        if subject.spec.shapes != "equal":
+            row = jax.ShapeDtypeStruct((3, 1), arguments[0].dtype)
+            scalar = jax.eval_shape(lambda x: fn(x, *numbers[1:]), row)
+            if scalar.dtype != subject.dtype or scalar.weak_type:
+                yield f"{subject.dtype} beside a Python number gives {scalar}"
     if elementwise:
-        weak = jax.eval_shape(lambda: fn(*(0.5 for _ in arguments)))
+        weak = jax.eval_shape(lambda: fn(*numbers))
         if not weak.weak_type:
             yield f"Python numbers give {weak}, expected a weak type"
         with enable_x64(True):

@@ -1,6 +1,9 @@
-"""The Specs of `stablenn.losses`."""
+"""The Specs of cross-entropies."""
 
 from __future__ import annotations
+
+import dataclasses
+import functools
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,23 +11,10 @@ import numpy as np
 from stablenn import losses, nn
 from stablenn.precision.domain import Domain
 from stablenn.precision.spec.infinities import no_shares
-from stablenn.precision.spec.kinds import Convention, Spec
+from stablenn.precision.spec.kinds import Convention, Spec, Variant
+from stablenn.precision.spec.losses.formulas import by_the_second, logsumexp, xlogx
 from stablenn.precision.spec.moves import permuted, reflected, shifted
 from stablenn.precision.spec.properties import Bounded, Convex, Identity, Masked, Relation
-
-
-def _logsumexp(x):
-    return jnp.log(jnp.sum(jnp.exp(x)))
-
-
-def _xlogx(p):
-    """p log(p), and 0 at 0."""
-    return jnp.where(p == 0, 0, p * jnp.log(jnp.where(p == 0, 1, p)))
-
-
-def _divergence(log_predictions, targets):
-    known = jnp.where(targets == 0, 1, targets)
-    return jnp.sum(jnp.where(targets == 0, 0, known * (jnp.log(known) - log_predictions)))
 
 
 def _impossible(logits):
@@ -47,19 +37,6 @@ def _ignored(logits, labels):
     return (logits == -np.inf) & (labels == 0) & ~_impossible(logits)[:, None]
 
 
-def _by_the_second(value, places):
-    """A gradient of two vectors that is `value` at `places` of the second, and the formula's elsewhere."""
-    return np.ma.masked_array(
-        np.concatenate([np.zeros(places.shape), np.broadcast_to(value, places.shape)], -1),
-        np.concatenate([np.ones(places.shape, bool), ~places], -1),
-    )
-
-
-def _missed(log_predictions, log_targets):
-    """Classes that are possible and predicted to be impossible."""
-    return (log_predictions == -np.inf) & (log_targets > -np.inf)
-
-
 def _slope_scale(logits, labels):
     """d/dlogits is softmax(x) sum(y) - y, d/dlabels is logsumexp(x) - x."""
     shifted_ = np.exp(logits - logits.max(-1, keepdims=True, initial=-np.inf))
@@ -72,42 +49,78 @@ def _binary_slope_scale(logits, labels):
     return np.stack([np.maximum(1 / (1 + np.exp(-logits)), np.abs(labels)), np.abs(logits)], -1)
 
 
-def _divergence_scale(log_predictions, targets):
-    """The largest of p log(p) and p log(q)."""
-    log_targets = np.log(np.where(targets > 0, targets, 1))
-    return np.max(np.abs(targets) * np.maximum(np.abs(log_targets), np.abs(log_predictions)), -1, initial=0)
+def smoothed(loss, logits, labels, weights):
+    """Integer labels with an eighth of label smoothing, and with class weights."""
+    return loss(logits, labels, label_smoothing=0.125, class_weights=weights)
 
 
-def _divergence_slope_scale(log_predictions, targets):
-    """d/dp is log(p) - log(q) + 1."""
-    sizes = np.maximum(np.abs(np.log(targets)), np.maximum(np.abs(log_predictions), 1))
-    return np.concatenate([np.zeros(targets.shape), sizes], -1)
+def _smoothed(logits, labels, weights):
+    costs = weights * (logsumexp(logits) - logits)
+    own = jnp.sum(jnp.where(jnp.arange(logits.shape[-1]) == labels, costs, 0))
+    return (7 * own + jnp.sum(costs) / logits.shape[-1]) / 8
 
 
-def _log_terms(log_predictions, log_targets):
-    """exp(t) and the larger of |t| and |log(q)|, in the classes that count."""
-    possible = log_targets > -np.inf
-    sizes = np.where(possible, np.maximum(np.abs(log_targets), np.abs(log_predictions)), 0)
-    return np.exp(log_targets), sizes
+def _smoothed_slope_scale(logits, labels, weights):
+    """d/dlogits is softmax(x) sum(y) - y, with y the smoothed and weighted labels; d/dweights has one sign."""
+    own = np.arange(logits.shape[-1]) == labels[:, None]
+    targets = weights * (own * 7 / 8 + 1 / 8 / logits.shape[-1])
+    return _slope_scale(logits, targets)
 
 
-def _log_divergence_scale(log_predictions, log_targets):
-    targets, sizes = _log_terms(log_predictions, log_targets)
-    return np.max(targets * sizes, -1, initial=0)
+def _z_loss(logits):
+    log_partition = logsumexp(logits)
+    return jnp.stack([log_partition * log_partition / 10000, log_partition])
 
 
-def _log_divergence_slope_scale(log_predictions, log_targets):
-    """d/dt is exp(t) (t - log(q) + 1)."""
-    targets, sizes = _log_terms(log_predictions, log_targets)
-    return np.concatenate([np.zeros(log_targets.shape), targets * np.maximum(sizes, 1)], -1)
+def _z_loss_scale(logits):
+    largest = np.abs(logits).max(-1, initial=0)
+    return np.stack([largest**2 / 10000, largest], -1)
 
 
-LOSSES: tuple[Spec, ...] = (
+def _partition_slope_scale(logits):
+    share = np.exp(logits - logits.max(-1, keepdims=True, initial=-np.inf))
+    share /= share.sum(-1, keepdims=True)
+    return np.concatenate([np.abs(logits).max(-1, keepdims=True, initial=0) * share / 5000, 0 * share], -1)
+
+
+def _softmax_focal(logits, labels):
+    own = jnp.arange(logits.shape[-1]) == labels
+    cost = jnp.sum(jnp.where(own, logsumexp(logits) - logits, 0))
+    missed = jnp.sum(jnp.where(own, 0, jnp.exp(logits))) / jnp.sum(jnp.exp(logits))
+    return missed * missed * cost
+
+
+def _softmax_focal_slope_scale(logits, labels):
+    """The derivative by the cross-entropy, a sum, times softmax(x) - y."""
+    share = np.exp(logits - logits.max(-1, keepdims=True))
+    share /= share.sum(-1, keepdims=True)
+    own = np.arange(logits.shape[-1]) == labels[:, None]
+    missed, cost = np.sum(np.where(own, 0, share), -1), -np.log(np.sum(np.where(own, share, 0), -1))
+    return np.maximum(missed**2, 2 * missed * (1 - missed) * cost)[:, None] * np.maximum(share, own * missed[:, None])
+
+
+def _sigmoid_focal(logits, labels):
+    positive, negative = 1 / (1 + jnp.exp(-logits)), 1 / (1 + jnp.exp(logits))
+    missed = labels * negative + (1 - labels) * positive
+    return missed * missed * (-labels * jnp.log(positive) - (1 - labels) * jnp.log(negative))
+
+
+def _focal_slope_scale(logits, labels):
+    """The larger term of each derivative: that of the focus, and that of the cross-entropy."""
+    positive, negative = 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(logits))
+    missed = labels * negative + (1 - labels) * positive
+    cost = labels * np.logaddexp(0, -logits) + (1 - labels) * np.logaddexp(0, logits)
+    by_logits = np.maximum(2 * missed * positive * negative * cost, missed**2 * np.maximum(positive, labels))
+    by_labels = np.maximum(2 * missed * np.maximum(positive, negative) * cost, missed**2 * np.abs(logits))
+    return np.stack([by_logits, by_labels], -1)
+
+
+_CROSS_ENTROPIES: tuple[Spec, ...] = (
     Spec(
         name="losses.softmax_cross_entropy",
         fn=losses.softmax_cross_entropy,
         # -sum(y log softmax(x)), with the logarithm of the quotient taken apart
-        definition=lambda logits, labels: jnp.sum(labels * (_logsumexp(logits) - logits)),
+        definition=lambda logits, labels: jnp.sum(labels * (logsumexp(logits) - logits)),
         signature="(n),(n)->()",
         domain=Domain.parse("logits: float[8]; labels: float[8] in simplex"),
         peers=("optax.losses:softmax_cross_entropy",),
@@ -117,7 +130,7 @@ LOSSES: tuple[Spec, ...] = (
             Convention(
                 "a class that is impossible and has the label 0 is ignored, in the derivative by its label too",
                 applies=lambda logits, labels: np.any(_ignored(logits, labels), -1),
-                gradient=lambda logits, labels: _by_the_second(0.0, _ignored(logits, labels)),
+                gradient=lambda logits, labels: by_the_second(0.0, _ignored(logits, labels)),
             ),
         ),
         properties=(
@@ -126,7 +139,7 @@ LOSSES: tuple[Spec, ...] = (
             Bounded("cross-entropy >= 0", lower=0),
             Bounded(
                 "Gibbs: no cross-entropy is smaller than the entropy of the labels",
-                lower=lambda logits, labels: _xlogx(jnp.sum(labels)) - jnp.sum(_xlogx(labels)),
+                lower=lambda logits, labels: xlogx(jnp.sum(labels)) - jnp.sum(xlogx(labels)),
             ),
             Convex("cross-entropy is convex in the logits"),
             Identity(
@@ -142,7 +155,7 @@ LOSSES: tuple[Spec, ...] = (
         name="losses.softmax_cross_entropy_with_integer_labels",
         fn=losses.softmax_cross_entropy_with_integer_labels,
         definition=lambda logits, labels: jnp.sum(
-            jnp.where(jnp.arange(logits.shape[-1]) == labels, _logsumexp(logits) - logits, 0)
+            jnp.where(jnp.arange(logits.shape[-1]) == labels, logsumexp(logits) - logits, 0)
         ),
         signature="(n),()->()",
         domain=Domain.parse("logits: float[8]; labels: int32 in [0, 8)"),
@@ -169,6 +182,7 @@ LOSSES: tuple[Spec, ...] = (
             labels * jnp.log(1 + jnp.exp(-logits)) + (1 - labels) * jnp.log(1 + jnp.exp(logits))
         ),
         signature="(),()->()",
+        shapes="pairs",
         domain=Domain.parse("logits: float; labels: float in [0, 1]"),
         peers=("optax.losses:sigmoid_binary_cross_entropy",),
         properties=(
@@ -176,7 +190,7 @@ LOSSES: tuple[Spec, ...] = (
             Bounded("BCE >= 0", lower=0),
             Bounded(
                 "Gibbs: no cross-entropy is smaller than the entropy of the labels",
-                lower=lambda logits, labels: -_xlogx(labels) - _xlogx(1 - labels),
+                lower=lambda logits, labels: -xlogx(labels) - xlogx(1 - labels),
             ),
             Convex("BCE is convex in the logits"),
             Identity(
@@ -189,64 +203,97 @@ LOSSES: tuple[Spec, ...] = (
         gradient_scale=_binary_slope_scale,
     ),
     Spec(
-        name="losses.kl_divergence",
-        fn=losses.kl_divergence,
-        definition=_divergence,
-        signature="(n),(n)->()",
-        domain=Domain.parse("log_predictions: float[8] in [-inf, 0]; targets: float[8] in simplex"),
-        peers=("optax.losses:kl_divergence",),
-        conventions=(
-            Convention(
-                "by a target of 0 the derivative is that of p log(p), or 0 where the class is impossible, too",
-                applies=lambda log_predictions, targets: np.any(targets == 0, -1),
-                gradient=lambda log_predictions, targets: _by_the_second(
-                    np.where(log_predictions == -np.inf, 0, -np.inf), targets == 0
-                ),
-            ),
+        name="losses.smoothed_cross_entropy",
+        fn=functools.partial(smoothed, losses.softmax_cross_entropy_with_integer_labels),
+        variant=Variant(
+            "losses.softmax_cross_entropy_with_integer_labels", "with `label_smoothing` and `class_weights`", smoothed
         ),
-        properties=(
-            Relation("divergence does not depend on the order of the classes", permuted(0, 1)),
-            Bounded(
-                "Gibbs: no divergence is smaller than that of the sums",
-                lower=lambda log_predictions, targets: (
-                    _xlogx(jnp.sum(targets)) - jnp.sum(targets) * _logsumexp(log_predictions)
-                ),
-            ),
-            Masked("a mask is a slice"),
+        definition=_smoothed,
+        signature="(n),(),(n)->()",
+        domain=Domain.parse(
+            "logits: float[8] in [-1e38, 1e38]; labels: int32 in [0, 8); weights: float[8] in [1e-3, 1000]"
         ),
-        value_scale=_divergence_scale,
-        gradient_scale=_divergence_slope_scale,
+        properties=(Relation("cross-entropy of logits + c", shifted(0)), Convex("cross-entropy is convex")),
+        gradient_scale=_smoothed_slope_scale,
     ),
     Spec(
-        name="losses.kl_divergence_with_log_targets",
-        fn=losses.kl_divergence_with_log_targets,
-        definition=lambda log_predictions, log_targets: jnp.sum(
-            jnp.exp(log_targets) * (log_targets - log_predictions)
-        ),
-        signature="(n),(n)->()",
-        domain=Domain.parse("log_predictions: float[8] in [-inf, 0]; log_targets: float[8] in [-inf, 0]"),
-        peers=("optax.losses:kl_divergence_with_log_targets",),
+        name="losses.z_loss",
+        fn=losses.z_loss,
+        definition=_z_loss,
+        signature="(n)->(2)",
+        domain=Domain.parse("logits: float[8] in [-10000, 10000]"),  # its square is in the range
         conventions=(
             Convention(
-                "a class that is possible and predicted to be impossible costs infinity, however improbable it is",
-                applies=lambda log_predictions, log_targets: np.any(_missed(log_predictions, log_targets), -1),
-                value=lambda log_predictions, log_targets: np.full(len(log_targets), np.inf),
-                gradient=lambda log_predictions, log_targets: _by_the_second(
-                    np.inf, _missed(log_predictions, log_targets)
-                ),
+                "of no classes it is 0",
+                applies=lambda logits: np.full(len(logits), logits.shape[-1] == 0),
+                value=lambda logits: np.tile([0, -np.inf], (len(logits), 1)),
             ),
         ),
+        value_scale=_z_loss_scale,
+        gradient_scale=_partition_slope_scale,
+    ),
+    Spec(
+        name="losses.softmax_focal_loss",
+        fn=losses.softmax_focal_loss,
+        definition=_softmax_focal,
+        signature="(n),()->()",
+        # gamma times a loss is to be in the range, too
+        domain=Domain.parse("logits: float[8] in [-1e37, 1e37]; labels: int32 in [0, 8)"),
         properties=(
-            Relation("divergence does not depend on the order of the classes", permuted(0, 1)),
-            Bounded(
-                "Gibbs: no divergence is smaller than that of the sums",
-                lower=lambda log_predictions, log_targets: (
-                    jnp.sum(jnp.exp(log_targets)) * (_logsumexp(log_targets) - _logsumexp(log_predictions))
-                ),
-            ),
+            Relation("focal loss of logits + c", shifted(0)),
+            Relation("focal loss does not depend on the order of the classes", permuted(0, index=1)),
+            Bounded("focal loss >= 0", lower=0),
+        ),
+        gradient_scale=_softmax_focal_slope_scale,
+    ),
+    Spec(
+        name="losses.sigmoid_focal_loss",
+        fn=losses.sigmoid_focal_loss,
+        definition=_sigmoid_focal,
+        signature="(),()->()",
+        shapes="pairs",
+        domain=Domain.parse("logits: float in [-max, max]; labels: float in [0, 1]"),
+        properties=(
+            Relation("focal loss of (-x, 1 - y)", reflected(negate=(0,), complement=(1,))),
+            Bounded("focal loss >= 0", lower=0),
+        ),
+        gradient_scale=_focal_slope_scale,
+    ),
+    Spec(
+        name="losses.poly_loss_cross_entropy",
+        fn=losses.poly_loss_cross_entropy,
+        definition=lambda logits, labels: jnp.sum(
+            labels * (logsumexp(logits) - logits + 2 * (1 - jnp.exp(logits - logsumexp(logits))))
+        ),
+        signature="(n),(n)->()",
+        domain=Domain.parse("logits: float[8] in [-40, 40]; labels: float[8] in simplex"),
+        properties=(
+            Relation("the loss of logits + c", shifted(0)),
+            Relation("the loss does not depend on the order of the classes", permuted(0, 1)),
             Masked("a mask is a slice"),
         ),
-        value_scale=_log_divergence_scale,
-        gradient_scale=_log_divergence_slope_scale,
+        gradient_scale=lambda logits, labels: 3 * _slope_scale(logits, labels),
+    ),
+)
+_PLAIN = _CROSS_ENTROPIES[0]
+
+CROSS_ENTROPIES: tuple[Spec, ...] = (
+    *_CROSS_ENTROPIES,
+    *(
+        # the same of a whole row, under other names
+        dataclasses.replace(_PLAIN, name=f"losses.{name}", fn=fn, peers=(), properties=())
+        for name, fn in (
+            ("safe_softmax_cross_entropy", losses.safe_softmax_cross_entropy),
+            ("ranking_softmax_loss", losses.ranking_softmax_loss),
+        )
+    ),
+    Spec(
+        name="losses.smooth_labels",
+        fn=losses.smooth_labels,
+        definition=lambda labels, alpha: (1 - alpha) * labels + alpha / labels.shape[-1],
+        signature="(n),()->(n)",
+        domain=Domain.parse("labels: float[8] in simplex; alpha: float in [0, 1]"),
+        properties=(Bounded("0 <= smooth_labels <= 1", lower=0, upper=1),),
+        gradient_scale=lambda labels, alpha: np.ones((len(labels), labels.shape[-1] * (labels.shape[-1] + 1))),
     ),
 )

@@ -1,0 +1,293 @@
+"""Cross-entropies between classes that integers name and the softmax of logits."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from stablenn import nn
+from stablenn.losses._arguments import require_float, require_integers, require_labels, require_pairs
+from stablenn.losses._focusing import by_gamma, focused, missed_probability, slope_of_focused
+from stablenn.losses.cross_entropies import cross_entropy
+from stablenn.nn._axes import Axis
+from stablenn.nn._masks import included
+from stablenn.nn._rounding import rounded_once
+from stablenn.nn._shares import exponentials
+from stablenn.nn._sums import total
+from stablenn.nn._tangents import instantiate, is_zero
+
+Classes = int | tuple[int, ...]
+
+
+def softmax_cross_entropy_with_integer_labels(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    axis: Classes = -1,
+    where: ArrayLike | None = None,
+    *,
+    label_smoothing: ArrayLike = 0.0,
+    class_weights: ArrayLike | None = None,
+) -> jax.Array:
+    r"""Cross-entropy between the softmax of logits and the classes that integer labels name.
+
+    .. math:: \ell(x, y) = -\log \mathrm{softmax}(x)_y
+
+    With `label_smoothing` :math:`\epsilon` and `class_weights` :math:`w` it is, among :math:`K` classes,
+
+    .. math:: -(1 - \epsilon) w_y \log \mathrm{softmax}(x)_y
+        - \frac{\epsilon}{K} \sum_j w_j \log \mathrm{softmax}(x)_j
+
+    A label that names no class never wraps around: it raises, or under jit, where labels are unknown, gives NaN in
+    the loss and in the gradient of that example.
+
+    Args:
+      logits: unnormalized log-probabilities, with shape ``[..., num_classes]``.
+      labels: integers from 0 to num_classes - 1, with the shape of `logits` without `axis`.
+      axis: the axis of the classes; of several axes, a label is the flat index into them.
+      where: classes or examples to include, with the shape of `logits` or of `labels`. An example without any has
+        the loss 0 and no gradient, whatever its label; a label whose class is left out has the loss inf.
+      label_smoothing: the probability that is spread evenly over all classes that `where` includes, from 0 to 1.
+      class_weights: a factor for each class, with shape ``[num_classes]``; None for 1.
+
+    Returns:
+      The loss per example, with the shape of `labels`.
+
+    Raises:
+      TypeError: if `logits` are not floating point, or `labels` not integers.
+      ValueError: if an included label lies outside of 0 .. num_classes - 1 (unless it is traced), if broadcasting made
+        the result larger than the labels and the examples, or if `class_weights` are no vector of that length.
+
+    Accuracy:
+      Max ULP, value / gradient: float64 1.5 / 2.8, float32 1.6 / 2.5,
+      float16 0.5 / 0.5, bfloat16 0.5 / 0.5 (x86-64, jax 0.10.2 and 0.12.0.1).
+      With `label_smoothing` and `class_weights`: float64 2.4 / [4.3], float32 2.9 / [3.3],
+      float16 0.5 / [0.5], bfloat16 0.5 / [0.5].
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from stablenn import losses
+      >>> logits = jnp.array([[25.0, 0.0], [0.0, 0.0]])
+      >>> print(losses.softmax_cross_entropy_with_integer_labels(logits, jnp.array([0, 1])))
+      [1.3887944e-11 6.9314718e-01]
+
+    References:
+      Goodfellow et al., `Deep Learning <http://www.deeplearningbook.org/contents/prob.html>`_, 2016, section 6.2.2.
+    """
+    name = "softmax_cross_entropy_with_integer_labels"
+    rows, labels, mask = _rows(name, logits, labels, axis, where)
+    weights = _weights(name, "class_weights", class_weights, rows)
+    smoothing = None if isinstance(label_smoothing, float | int) and label_smoothing == 0 else label_smoothing
+    return _integer_cross_entropy(rows, labels, mask, smoothing, weights)
+
+
+def _rows(name, logits, labels, axis, where):
+    """Checked arguments, with the classes in one last axis."""
+    require_float(name, logits=logits)
+    require_integers(name, labels=labels)
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    rows, mask = _with_classes_last(logits, where, axis)
+    require_pairs(name, logits=rows[..., 0] if rows.shape[-1] else jnp.zeros(rows.shape[:-1]), labels=labels)
+    counted = mask if mask is None or isinstance(mask, jax.core.Tracer) else np.any(np.asarray(mask), -1)
+    require_labels(name, labels, rows.shape[-1], counted)
+    return rows, labels, mask
+
+
+def _weights(name, argument, weights, rows):
+    if weights is None:
+        return None
+    weights = jnp.asarray(weights)
+    if weights.shape != rows.shape[-1:]:
+        raise ValueError(f"{name}: {argument} must have the shape {rows.shape[-1:]}, got {weights.shape}")
+    return weights
+
+
+def _with_classes_last(
+    logits: jax.Array, where: ArrayLike | None, axis: Classes
+) -> tuple[jax.Array, jax.Array | None]:
+    """The classes in one last axis, and the mask in the shape of the logits."""
+    axes = tuple(i % logits.ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
+    batch = tuple(i for i in range(logits.ndim) if i not in axes)
+    shape = (*(logits.shape[i] for i in batch), math.prod(logits.shape[i] for i in axes))
+    flat = logits.transpose(batch + axes).reshape(shape)
+    if where is None:
+        return flat, None
+    mask = jnp.asarray(where, bool)
+    mask = jnp.expand_dims(mask, axes) if mask.ndim != logits.ndim else mask
+    return flat, jnp.broadcast_to(mask, logits.shape).transpose(batch + axes).reshape(shape)
+
+
+def _own_class(rows, labels):
+    """One-hot labels as booleans, without any where a label names no class."""
+    return labels[..., None] == jnp.arange(rows.shape[-1], dtype=labels.dtype)
+
+
+def _guarded(loss, rows, labels, where):
+    """0 for examples that do not count, and NaN for labels that name no class, in loss and gradient."""
+    wrong = (labels < 0) | (labels >= rows.shape[-1])
+    if where is not None:
+        counted = jnp.any(where, -1)
+        loss, wrong = jnp.where(counted, loss, 0), wrong & counted
+    # a product with the logits, not a constant: the gradient is NaN as well
+    return loss + jnp.where(wrong, jnp.nan, 0) * jnp.sum(jnp.where(wrong[..., None], rows, 0), -1)
+
+
+@jax.jit
+@rounded_once("logits")
+def _integer_cross_entropy(logits, labels, where, smoothing, weights):
+    own = _own_class(logits, labels)
+    if smoothing is None and weights is None:
+        loss = -jnp.sum(jnp.where(own, nn.log_softmax(logits, where=where), 0), -1)
+    else:
+        targets = _targets(own, where, smoothing, weights, logits.dtype)
+        loss = cross_entropy(*jnp.broadcast_arrays(logits, targets), where)
+    return _guarded(loss, logits, labels, where)
+
+
+def _targets(own, where, smoothing, weights, dtype):
+    """Smoothed and weighted label probabilities: a formula of the index, which XLA need not write out."""
+    targets = own.astype(dtype)
+    if smoothing is not None:
+        smoothing = jnp.asarray(smoothing, dtype)
+        classes = own.shape[-1] if where is None else jnp.sum(where, -1, keepdims=True, dtype=dtype)
+        targets = (1 - smoothing) * targets + smoothing / jnp.maximum(classes, 1)
+    return targets if weights is None else targets * weights.astype(dtype)
+
+
+class ZLoss(NamedTuple):
+    """What `z_loss` returns."""
+
+    loss: jax.Array
+    log_partition: jax.Array
+
+
+@functools.partial(jax.jit, static_argnames="axis")
+def z_loss(logits: ArrayLike, coefficient: ArrayLike = 1e-4, axis: Axis = -1, where: ArrayLike | None = None) -> ZLoss:
+    r"""Penalty on the log-partition of logits, to add to a cross-entropy: logits stay near their log-probabilities.
+
+    .. math:: \ell(x) = c \, \left(\log \sum_j e^{x_j}\right)^2
+
+    Args:
+      logits: unnormalized log-probabilities, with shape ``[..., num_classes]``.
+      coefficient: its weight :math:`c`.
+      axis: the axis or axes of the classes; None for all.
+      where: classes to include, broadcast against `logits`. An example without any has the loss 0.
+
+    Returns:
+      The loss and the log-partition :math:`\log \sum_j e^{x_j}` per example, with the shape of `logits` without
+      `axis`.
+
+    Raises:
+      TypeError: if `logits` are not floating point.
+
+    Accuracy:
+      Max ULP, value / gradient: float64 [3.4] / [3.0], float32 [3.3] / [3.2],
+      float16 [0.5] / [0.5], bfloat16 [0.5] / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from stablenn import losses
+      >>> print(losses.z_loss(jnp.array([3.0, 3.0]), 0.5))
+      ZLoss(loss=Array(6.8196683, dtype=float32), log_partition=Array(3.6931472, dtype=float32))
+
+    References:
+      Chowdhery et al., `PaLM <https://arxiv.org/abs/2204.02311>`_, 2022, section 5.
+    """
+    require_float("z_loss", logits=logits)
+    return ZLoss(*_z_loss(logits, coefficient, axis, where))
+
+
+@rounded_once("logits")
+def _z_loss(logits, coefficient, axis, where):
+    log_partition = nn.logsumexp(logits, axis, where=where)
+    finite = jnp.where(log_partition == -jnp.inf, 0, log_partition)
+    return jnp.asarray(coefficient, logits.dtype) * finite * finite, log_partition
+
+
+def softmax_focal_loss(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike | None = None,
+    gamma: ArrayLike = 2.0,
+    axis: Classes = -1,
+    where: ArrayLike | None = None,
+) -> jax.Array:
+    r"""Focal loss of several classes, of which integer labels name one.
+
+    .. math:: \ell(x, y) = -\alpha_y (1 - p_y)^\gamma \log p_y, \qquad p = \mathrm{softmax}(x)
+
+    Labels that name no class are treated as by `softmax_cross_entropy_with_integer_labels`.
+
+    Args:
+      logits: unnormalized log-probabilities, with shape ``[..., num_classes]``.
+      labels: integers from 0 to num_classes - 1, with the shape of `logits` without `axis`.
+      alpha: a factor for each class, with shape ``[num_classes]``; None for 1.
+      gamma: how much easy examples are weighed down, not negative; 0 gives the cross-entropy.
+      axis: the axis of the classes; of several axes, a label is the flat index into them.
+      where: classes or examples to include, with the shape of `logits` or of `labels`.
+
+    Returns:
+      The loss per example, with the shape of `labels`.
+
+    Raises:
+      TypeError: if `logits` are not floating point, or `labels` not integers.
+      ValueError: if an included label lies outside of 0 .. num_classes - 1 (unless it is traced), if broadcasting made
+        the result larger than the labels and the examples, or if `alpha` is no vector of that length.
+
+    Accuracy:
+      Max ULP, value / gradient: float64 6.6 / [7.6], float32 5.5 / [7.5],
+      float16 0.5 / [0.5], bfloat16 0.5 / [0.5] (x86-64, jax 0.10.2 and 0.12.0.1).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from stablenn import losses
+      >>> print(losses.softmax_focal_loss(jnp.array([[9.0, 0.0], [0.0, 0.0]]), jnp.array([0, 0])))
+      [1.8789493e-12 1.7328680e-01]
+
+    References:
+      Lin et al., `Focal Loss for Dense Object Detection <https://arxiv.org/abs/1708.02002>`_, 2017.
+    """
+    name = "softmax_focal_loss"
+    rows, labels, mask = _rows(name, logits, labels, axis, where)
+    return _softmax_focal_loss(rows, labels, mask, _weights(name, "alpha", alpha, rows), gamma)
+
+
+@jax.jit
+@rounded_once("logits")
+def _softmax_focal_loss(logits, labels, where, alpha, gamma):
+    own = _own_class(logits, labels)
+    log_probability = jnp.sum(jnp.where(own, nn.log_softmax(logits, where=where), 0), -1)
+    missed = jnp.sum(jnp.where(own, _missed(logits, where), 0), -1)
+    gamma = jnp.broadcast_to(jnp.asarray(gamma, logits.dtype), log_probability.shape)
+    loss = _focal(log_probability, jax.lax.stop_gradient(missed), gamma)
+    if alpha is not None:
+        loss = loss * jnp.sum(jnp.where(own, alpha.astype(logits.dtype), 0), -1)
+    return _guarded(loss, logits, labels, where)
+
+
+def _missed(logits, where):
+    """What is left of 1 for the other classes: their sum, where that is less than the probability."""
+    found = exponentials(included(logits, where), -1)
+    rest = total(jnp.where(found.top, 0, found.exp), (logits.ndim - 1,))
+    return jnp.where(found.top & (found.count == 1), rest / found.total, 1 - found.shares)
+
+
+@jax.custom_jvp
+def _focal(log_probability, missed, gamma):
+    """`missed` is 1 minus the probability: given, since it is better known than from the logarithm."""
+    return focused(missed, gamma, -log_probability)
+
+
+@functools.partial(_focal.defjvp, symbolic_zeros=True)
+def _focal_jvp(primals, tangents):
+    (x, given, gamma), (x_t, _, gamma_t) = primals, tangents
+    missed, loss = missed_probability(x), _focal(x, given, gamma)
+    slope = slope_of_focused(missed, gamma, -x, -jnp.exp(x), -jnp.ones_like(x))
+    tangent = slope * instantiate(x_t)
+    return loss, tangent if is_zero(gamma_t) else tangent + by_gamma(missed, loss) * gamma_t

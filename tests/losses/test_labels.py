@@ -1,0 +1,103 @@
+"""A label that names no class raises where it is known and is NaN where it is traced, in every loss with labels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from stablenn import losses
+
+SCORES = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
+TAKERS = (
+    *("softmax_cross_entropy_with_integer_labels", "softmax_focal_loss", "multiclass_hinge_loss"),
+    *("multiclass_perceptron_loss", "multiclass_sparsemax_loss"),
+)
+takers = pytest.mark.parametrize("loss", [getattr(losses, name) for name in TAKERS], ids=TAKERS)
+MESSAGE = r"labels must lie between 0 and 3, got 4 at index \(1,\); padding labels\? pass where=labels >= 0$"
+
+
+@takers
+def test_a_known_label_raises(loss):
+    with pytest.raises(ValueError, match=MESSAGE):
+        loss(SCORES, jnp.array([0, 4, 1]))
+
+
+@takers
+@pytest.mark.parametrize("label", [-1, 4, 8000])
+def test_a_traced_label_is_nan_in_loss_and_gradient_of_its_example(loss, label):
+    labels = jnp.array([0, label, 1])
+    values, slopes = jax.jit(lambda x, y: (loss(x, y), jax.grad(lambda x: loss(x, y).sum())(x)))(SCORES, labels)
+    np.testing.assert_array_equal(np.isnan(values), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(slopes).any(-1), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(slopes).all(-1), [False, True, False])
+
+
+@takers
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+def test_labels_that_are_left_out_have_no_loss_and_no_gradient(loss, wrap):
+    labels = jnp.array([0, -1, 1])
+    fn = wrap(lambda x: loss(x, labels, where=labels >= 0))
+    assert fn(SCORES)[1] == 0
+    np.testing.assert_array_equal(jax.grad(lambda x: fn(x).sum())(SCORES)[1], np.zeros(4))
+    np.testing.assert_allclose(fn(SCORES)[0], loss(SCORES[0], 0), rtol=1e-6)
+
+
+def test_binary_labels_are_checked_too():
+    with pytest.raises(ValueError, match=r"labels must lie between 0 and 1, got 2 at index \(0,\)"):
+        losses.sparsemax_loss(jnp.ones(2), jnp.array([2, 1]))
+    out, slope = jax.jit(jax.value_and_grad(lambda x, y: losses.sparsemax_loss(x, y).sum()))(
+        jnp.ones(1), jnp.array([2])
+    )
+    assert np.isnan(out)
+    assert np.isnan(slope).all()
+    assert losses.sparsemax_loss(jnp.float32(0.5), jnp.array(True)) == losses.sparsemax_loss(jnp.float32(0.5), 1)
+
+
+def test_labels_of_sequences_are_checked_where_they_count():
+    logits, frames = np.zeros((2, 3, 4), np.float32), np.zeros((2, 3), np.float32)
+    labels, padded = jnp.array([[1, 9], [2, -1]]), jnp.array([[0, 0], [0, 1]])
+    with pytest.raises(ValueError, match=r"got 9 at index \(0, 1\)"):
+        losses.ctc_loss(logits, frames, labels, padded)
+    fn = jax.jit(lambda x: losses.ctc_loss(x, frames, labels, padded))
+    np.testing.assert_array_equal(np.isnan(fn(logits)), [True, False])
+    slope = jax.grad(lambda x: fn(x).sum())(logits)
+    np.testing.assert_array_equal(np.isnan(slope).all((1, 2)), [True, False])
+    np.testing.assert_array_equal(np.isnan(slope).any((1, 2)), [True, False])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_label_smoothing_is_that_of_smoothed_one_hot_labels(smoothing, axis):
+    labels = jnp.array([0, 2, 1] if axis else [0, 2, 1, 1])
+    one_hot = jax.nn.one_hot(labels, SCORES.shape[axis], axis=axis)
+    expected = optax.softmax_cross_entropy(SCORES, optax.smooth_labels(one_hot, smoothing, axis=axis), axis)
+    loss = losses.softmax_cross_entropy_with_integer_labels
+    np.testing.assert_allclose(loss(SCORES, labels, axis, label_smoothing=smoothing), expected, rtol=1e-5)
+    traced = jax.jit(lambda s: loss(SCORES, labels, axis, label_smoothing=s))
+    np.testing.assert_allclose(traced(smoothing), expected, rtol=1e-5)
+
+
+def test_label_smoothing_spreads_over_the_classes_that_count():
+    where = np.array([True, True, False, True])
+    out = losses.softmax_cross_entropy_with_integer_labels(SCORES[0], 0, where=where, label_smoothing=0.3)
+    expected = losses.softmax_cross_entropy_with_integer_labels(SCORES[0, where], 0, label_smoothing=0.3)
+    np.testing.assert_allclose(out, expected, rtol=1e-6)
+
+
+def test_impossible_classes_cost_nothing_without_smoothing():
+    logits = jnp.array([0.0, 0.0, -jnp.inf])
+    loss = losses.softmax_cross_entropy_with_integer_labels
+    assert loss(logits, 0, label_smoothing=0.1) == jnp.inf
+    np.testing.assert_allclose(loss(logits, 0, class_weights=jnp.array([2.0, 1.0, 1.0])), 2 * np.log(2), rtol=1e-6)
+
+
+def test_label_smoothing_needs_no_one_hot_array():
+    logits, labels = jnp.zeros((64, 4096)), jnp.zeros(64, jnp.int32)
+
+    def temporary(fn):
+        analysis = jax.jit(jax.value_and_grad(lambda x, y: fn(x, y).sum())).lower(logits, labels).compile()
+        return analysis.memory_analysis().temp_size_in_bytes
+
+    ours = temporary(lambda x, y: losses.softmax_cross_entropy_with_integer_labels(x, y, label_smoothing=0.1))
+    assert ours <= 4.1 * logits.nbytes
