@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import pytest
 
 from stablenn.floats import NAMES
@@ -36,8 +37,8 @@ def only(law, wanted):
 LONG = only(LENGTHS, lambda length: length.size in (7, 4097) and length.quantity == "value")
 # A gap: forward mode multiplies keys by 2^-24 on the way, where those near the smallest normal number are flushed.
 NOT_YET = {("nn.attention_weights", "jvp")}
-# A gap: reverse mode of lax.scan drops the rules of what it scans, and with them second derivatives.
-SCANNED = {"losses.ctc_loss"}
+# With jax 0.10.2 reverse mode of lax.scan drops the rules of what it scans, and with them second derivatives.
+SCANNED = {"losses.ctc_loss"} if jax.__version_info__ < (0, 12) else set()
 
 
 def share(law, spec, position):

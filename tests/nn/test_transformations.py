@@ -90,3 +90,31 @@ def test_sharded_arrays_give_the_same_results():
         check=False,
     )
     assert result.stdout.split() == ["agreed", "9"], result.stderr
+
+
+DROPPED = pytest.mark.xfail(
+    jax.__version_info__ < (0, 12),
+    strict=True,
+    reason="reverse mode of lax.scan takes the rules of what it scans apart: jax._src.lax.control_flow.loops, "
+    "_scan_known_hoisting, evaluates the body in part, which inlines every custom_jvp",
+)
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        pytest.param(nn.tanh, id="tanh"),
+        pytest.param(nn.softplus, id="softplus", marks=DROPPED),
+        pytest.param(lambda x: nn.logsumexp(jnp.stack([x, x * x])), id="logsumexp", marks=DROPPED),
+        pytest.param(lambda x: nn.softmax(jnp.stack([x, x * x]))[0], id="softmax", marks=DROPPED),
+    ],
+)
+def test_second_derivatives_in_a_scan_are_those_of_its_steps(fn):
+    def scanned(x):
+        return jax.lax.scan(lambda carry, step: (fn(carry + step), None), jnp.float32(0.1), x)[0]
+
+    def unrolled(x):
+        return fn(fn(0.1 + x[0]) + x[1])
+
+    x = jnp.array([0.3, 0.5])
+    np.testing.assert_allclose(jax.hessian(scanned)(x), jax.hessian(unrolled)(x), rtol=1e-4, atol=1e-6)
