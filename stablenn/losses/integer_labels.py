@@ -92,7 +92,7 @@ def _rows(name, logits, labels, axis, where):
     require_integers(name, labels=labels)
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     rows, mask = _with_classes_last(logits, where, axis)
-    require_pairs(name, logits=rows[..., 0] if rows.shape[-1] else jnp.zeros(rows.shape[:-1]), labels=labels)
+    require_pairs(name, logits=np.broadcast_to(0, rows.shape[:-1]), labels=labels)
     counted = mask if mask is None or isinstance(mask, jax.core.Tracer) else np.any(np.asarray(mask), -1)
     require_labels(name, labels, rows.shape[-1], counted)
     return rows, labels, mask

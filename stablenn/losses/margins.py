@@ -189,7 +189,7 @@ def multiclass_perceptron_loss(scores: ArrayLike, labels: ArrayLike, *, where: A
 def _require_classes(name, scores, labels, where):
     require_float(name, scores=scores)
     require_integers(name, labels=labels)
-    require_pairs(name, scores=np.empty(jnp.shape(scores)[:-1]), labels=labels)
+    require_pairs(name, scores=np.broadcast_to(0, jnp.shape(scores)[:-1]), labels=labels)
     require_labels(name, labels, jnp.shape(scores)[-1], where)
 
 

@@ -1,0 +1,85 @@
+"""On batches that are split over devices, losses and their gradients need no gathering of the batch."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+PROGRAM = """
+    import jax, jax.numpy as jnp, numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec
+    from stablenn.precision.spec import SPECS
+
+    BATCH = 64
+    mesh = jax.make_mesh((8,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = NamedSharding(mesh, PartitionSpec("batch"))
+
+    def shape_of(spec, argument):
+        batched = spec.signature.startswith("(b")  # whose first axis is the batch already
+        return (BATCH, *argument.shape[1:]) if batched else (BATCH, *argument.shape)
+
+    gathered, tried = [], []
+    for spec in SPECS:
+        # a batch of embeddings is compared with itself, and a parameter of a function is no batch
+        if not spec.name.startswith("losses.") or "m" in spec.signature or spec.name == "losses.smooth_labels":
+            continue
+        given = [
+            jax.ShapeDtypeStruct(shape_of(spec, a), np.float32 if a.is_float else a.dtype, sharding=split)
+            for a in spec.domain.arguments
+        ]
+        floats = tuple(i for i, a in enumerate(spec.domain.arguments) if a.is_float)
+        fn = spec.fn if spec.name != "losses.smoothed_cross_entropy" else (lambda x, y, w: spec.fn(x, y, w[0]))
+        total = lambda *args: sum(jnp.sum(leaf) for leaf in jax.tree.leaves(fn(*args)))
+        program = jax.jit(jax.value_and_grad(total, floats), out_shardings=(None, (split,) * len(floats)))
+        text = program.lower(*given).compile().as_text()
+        tried.append(spec.name)
+        if "all-gather" in text:
+            gathered.append(spec.name)
+    # what is planted must be seen: order needs the whole batch
+    sort = jax.jit(lambda x: jnp.sort(x)).lower(jax.ShapeDtypeStruct((BATCH,), np.float32, sharding=split))
+    print("all-gather" in sort.compile().as_text(), len(tried), *gathered)
+"""
+
+VOCABULARY = r"""
+    import jax, jax.numpy as jnp, numpy as np, re
+    from jax.sharding import AxisType, NamedSharding, PartitionSpec
+    from stablenn.losses import softmax_cross_entropy_with_integer_labels as loss
+
+    rng = np.random.default_rng(0)
+    logits, labels = rng.standard_normal((16, 1024), np.float32), rng.integers(0, 1024, 16)
+    program = jax.jit(jax.value_and_grad(lambda x, y: loss(x, y).sum()))
+    expected = program(logits, labels)
+    for kind in (AxisType.Auto, AxisType.Explicit):
+        mesh = jax.make_mesh((8,), ("vocabulary",), axis_types=(kind,))
+        with jax.set_mesh(mesh):
+            x = jax.device_put(logits, NamedSharding(mesh, PartitionSpec(None, "vocabulary")))
+            y = jax.device_put(labels, NamedSharding(mesh, PartitionSpec()))
+            compiled = program.lower(x, y).compile()
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-9), compiled(x, y), expected)
+        text = compiled.as_text()
+        print(text.count("all-gather"), len(re.findall(r" all-reduce(?:-start)?\(", text)))
+"""
+
+
+def run(program):
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+def test_no_loss_gathers_the_batch():
+    planted, count, *gathered = run(PROGRAM)
+    assert planted == "True"
+    assert int(count) > 25
+    assert gathered == []
+
+
+def test_a_vocabulary_that_is_split_is_reduced_and_not_gathered():
+    # on automatic and on explicit meshes; the maximum, the sums, and the logit of the label
+    assert run(VOCABULARY) == ["0", "3"] * 2
