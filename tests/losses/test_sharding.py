@@ -1,6 +1,7 @@
 """On batches that are split over devices, losses and their gradients need no gathering of the batch."""
 
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -61,6 +62,34 @@ VOCABULARY = r"""
 """
 
 
+PROCESS = """
+    import sys
+    import jax, jax.numpy as jnp, numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec
+    from stablenn.losses import softmax_cross_entropy_with_integer_labels as loss
+
+    address, process = sys.argv[1], int(sys.argv[2])
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(address, num_processes=2, process_id=process)
+    rng = np.random.default_rng(0)
+    logits, labels = rng.standard_normal((16, 1024), np.float32), rng.integers(0, 1024, 16)
+    mesh = jax.make_mesh((8,), ("vocabulary",), axis_types=(jax.sharding.AxisType.Auto,))
+    split, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((None, "vocabulary"), ()))
+    x = jax.make_array_from_callback(logits.shape, split, lambda index: logits[index])
+    y = jax.make_array_from_callback(labels.shape, whole, lambda index: labels[index])
+    program = jax.jit(jax.value_and_grad(lambda x, y: loss(x, y).sum()), out_shardings=(whole, split))
+    value, slope = program(x, y)
+    wide = np.float64(logits)
+    shares = np.exp(wide) / np.exp(wide).sum(-1, keepdims=True)
+    expected = -np.log(shares[np.arange(16), labels]).sum()
+    np.testing.assert_allclose(value.addressable_data(0), expected, rtol=1e-6)
+    for shard in slope.addressable_shards:
+        right = (shares - (np.arange(1024) == labels[:, None]))[shard.index]
+        np.testing.assert_allclose(shard.data, right, rtol=1e-5, atol=1e-9)
+    print(len(jax.devices()), len(slope.addressable_shards))
+"""
+
+
 def run(program):
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
@@ -83,3 +112,24 @@ def test_no_loss_gathers_the_batch():
 def test_a_vocabulary_that_is_split_is_reduced_and_not_gathered():
     # on automatic and on explicit meshes; the maximum, the sums, and the logit of the label
     assert run(VOCABULARY) == ["0", "3"] * 2
+
+
+def test_a_vocabulary_may_be_split_over_processes():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(PROCESS), address, str(process)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for process in range(2)
+    ]
+    for process in processes:
+        out, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+        assert out.split()[-2:] == ["8", "4"]
