@@ -27,11 +27,9 @@ _PAIRED = ((nn, jax.nn), (nn, jax.scipy.special), (losses, optax.losses))
 _INTERNAL = ("jax", "jaxlib", "optax", "stablenn")
 _OPEN = ("jax.nn", "jax.scipy.special", "optax", "optax.losses")
 
-
 _active = threading.Lock()
-_thread = (
-    threading.local()
-)  # has `inside` while the thread is in a replacement: what a peer calls there is the original
+# has `inside` while the thread is in a replacement: what a peer calls there is the original
+_thread = threading.local()
 
 
 @dataclasses.dataclass(frozen=True)
