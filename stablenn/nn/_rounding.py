@@ -16,7 +16,9 @@ def float_dtype(name: str, **arrays):
     for argument, value in arrays.items():
         if jnp.issubdtype(jax.dtypes.result_type(value), jnp.complexfloating):
             raise TypeError(f"{name}: {argument} must be real, got {jax.dtypes.result_type(value)}")
-    dtype = jnp.result_type(*arrays.values())
+    # integers promote to whatever floats they are beside; strict promotion asks for that to be said
+    floats = [v for v in arrays.values() if jnp.issubdtype(jax.dtypes.result_type(v), jnp.floating)]
+    dtype = jnp.result_type(*(floats or arrays.values()))
     if jnp.issubdtype(dtype, jnp.floating):
         return dtype
     return jax.eval_shape(jnp.sin, jax.ShapeDtypeStruct((), dtype)).dtype  # as every function of jax.numpy has it
@@ -28,10 +30,8 @@ def at_least_float32(dtype):
 
 
 def converted(value, dtype) -> jax.Array:
-    """`value` in `dtype`; a weak type stays weak where nothing is to be converted, and integers become weak floats."""
+    """`value` in `dtype`; a weak type stays weak where nothing is to be converted."""
     value = jnp.asarray(value)
-    if not jnp.issubdtype(value.dtype, jnp.floating):
-        value = value * 1.0  # by JAX's promotion rules
     return value if value.dtype == dtype else value.astype(dtype)
 
 
