@@ -48,19 +48,3 @@ def require_same_shape(name: str, **arrays: ArrayLike) -> None:
     (one, first), (other, second) = ((argument, jnp.shape(value)) for argument, value in arrays.items())
     if first != second:
         raise ValueError(f"{name}: {one} and {other} must have the same shape, got {first} and {second}")
-
-
-def require_labels(name: str, labels: ArrayLike, classes: int, where: ArrayLike | None = None) -> None:
-    """A ValueError that names the first included label that is no class, unless it is traced."""
-    if isinstance(labels, jax.core.Tracer) or isinstance(where, jax.core.Tracer):
-        return
-    labels = np.asarray(labels)
-    wrong = (labels < 0) | (labels >= classes)
-    if where is not None:
-        wrong = wrong & np.asarray(where)
-    if wrong.any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"{name}: labels must lie between 0 and {classes - 1}, got {np.broadcast_to(labels, wrong.shape)[index]} "
-            f"at index {index}; padding labels? pass where=labels >= 0"
-        )

@@ -12,8 +12,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from stablenn import nn
-from stablenn.losses._arguments import require_float, require_integers, require_labels, require_pairs
+from stablenn.losses._arguments import require_float, require_integers, require_pairs
 from stablenn.losses._focusing import by_gamma, focused, missed_probability, slope_of_focused
+from stablenn.losses._labels import guarded, names_no_class, own_class, require_labels
 from stablenn.losses.cross_entropies import cross_entropy
 from stablenn.nn._axes import Axis
 from stablenn.nn._masks import included
@@ -122,25 +123,15 @@ def _with_classes_last(
     return flat, jnp.broadcast_to(mask, logits.shape).transpose(batch + axes).reshape(shape)
 
 
-def _own_class(rows, labels):
-    """One-hot labels as booleans, without any where a label names no class."""
-    return labels[..., None] == jnp.arange(rows.shape[-1], dtype=labels.dtype)
-
-
 def _guarded(loss, rows, labels, where):
-    """0 for examples that do not count, and NaN for labels that name no class, in loss and gradient."""
-    wrong = (labels < 0) | (labels >= rows.shape[-1])
-    if where is not None:
-        counted = jnp.any(where, -1)
-        loss, wrong = jnp.where(counted, loss, 0), wrong & counted
-    # a product with the logits, not a constant: the gradient is NaN as well
-    return loss + jnp.where(wrong, jnp.nan, 0) * jnp.sum(jnp.where(wrong[..., None], rows, 0), -1)
+    counted = None if where is None else jnp.any(where, -1)
+    return guarded(loss, names_no_class(labels, rows.shape[-1]), counted, jnp.sum(rows, -1))
 
 
 @jax.jit
 @rounded_once("logits")
 def _integer_cross_entropy(logits, labels, where, smoothing, weights):
-    own = _own_class(logits, labels)
+    own = own_class(labels, logits.shape[-1])
     if smoothing is None and weights is None:
         loss = -jnp.sum(jnp.where(own, nn.log_softmax(logits, where=where), 0), -1)
     else:
@@ -261,7 +252,7 @@ def softmax_focal_loss(
 @jax.jit
 @rounded_once("logits")
 def _softmax_focal_loss(logits, labels, where, alpha, gamma):
-    own = _own_class(logits, labels)
+    own = own_class(labels, logits.shape[-1])
     log_probability = jnp.sum(jnp.where(own, nn.log_softmax(logits, where=where), 0), -1)
     missed = jnp.sum(jnp.where(own, _missed(logits, where), 0), -1)
     gamma = jnp.broadcast_to(jnp.asarray(gamma, logits.dtype), log_probability.shape)

@@ -10,7 +10,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from stablenn import nn
-from stablenn.losses._arguments import require_float, require_integers, require_labels, require_pairs
+from stablenn.losses._arguments import require_float, require_integers, require_pairs
+from stablenn.losses._labels import guarded, names_no_class, own_class, require_labels
 from stablenn.nn._elementary.words import two_sum
 from stablenn.nn._rounding import rounded_once
 
@@ -101,16 +102,7 @@ def sparsemax_loss(logits: ArrayLike, labels: ArrayLike, *, where: ArrayLike | N
 @rounded_once("logits")
 def _sparsemax_loss(logits, labels, where):
     loss = nn.sparse_plus(jnp.where(labels.astype(bool), -logits, logits))
-    return _guarded(loss, logits, (labels != 0) & (labels != 1), where)
-
-
-def _guarded(loss, scores, wrong, where):
-    """0 for examples that do not count, and NaN for labels that name no class, in loss and gradient."""
-    if where is not None:
-        where = jnp.asarray(where, bool)
-        loss, wrong = jnp.where(where, loss, 0), wrong & where
-    # a product with the scores, not a constant: the gradient is NaN as well
-    return loss + jnp.where(wrong, jnp.nan, 0) * jnp.where(wrong, scores, 0)
+    return guarded(loss, names_no_class(labels.astype(int), 2), where, logits)
 
 
 def multiclass_hinge_loss(scores: ArrayLike, labels: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
@@ -197,16 +189,14 @@ def _require_classes(name, scores, labels, where):
 @rounded_once("scores")
 def _margin_loss(scores, labels, where, margin):
     scores, own, wrong = _classes(scores, labels)
-    return _guarded(_largest_lead(scores, own, margin), jnp.sum(scores, -1), wrong, where)
+    return guarded(_largest_lead(scores, own, margin), wrong, where, jnp.sum(scores, -1))
 
 
 def _classes(scores, labels):
     """Scores of the broadcast shape, one-hot labels as booleans, and which labels name no class."""
-    labels = jnp.asarray(labels)[..., None]
-    own = labels == jnp.arange(scores.shape[-1], dtype=labels.dtype)
-    wrong = ((labels < 0) | (labels >= scores.shape[-1]))[..., 0]
-    scores, own = jnp.broadcast_arrays(scores, own)
-    return scores, own, jnp.broadcast_to(wrong, scores.shape[:-1])
+    labels = jnp.asarray(labels)
+    scores, own = jnp.broadcast_arrays(scores, own_class(labels, scores.shape[-1]))
+    return scores, own, jnp.broadcast_to(names_no_class(labels, scores.shape[-1]), scores.shape[:-1])
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -282,7 +272,7 @@ def multiclass_sparsemax_loss(scores: ArrayLike, labels: ArrayLike, *, where: Ar
 @rounded_once("scores")
 def _multiclass_sparsemax_loss(scores, labels, where):
     scores, own, wrong = _classes(scores, labels)
-    return _guarded(_sparsemax(scores, own), jnp.sum(scores, -1), wrong, where)
+    return guarded(_sparsemax(scores, own), wrong, where, jnp.sum(scores, -1))
 
 
 @jax.custom_jvp

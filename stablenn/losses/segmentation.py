@@ -12,7 +12,7 @@ from stablenn.losses._arguments import require_float, require_same_shape
 from stablenn.losses._focusing import missed_probability
 from stablenn.nn._rounding import rounded_once
 
-_REDUCTIONS = ("mean", "sum", "none")
+_REDUCTIONS = {"mean": jnp.mean, "sum": jnp.sum, "none": lambda loss, axis: loss}
 
 
 def dice_loss(
@@ -110,7 +110,7 @@ def _dice_loss(
         loss = loss * jnp.asarray(class_weights, loss.dtype)
     if ignore_background and loss.shape[-1] > 1:
         loss = loss[..., 1:]
-    return {"mean": jnp.mean, "sum": jnp.sum, "none": lambda loss, axis: loss}[reduction](loss, axis=-1)
+    return _REDUCTIONS[reduction](loss, axis=-1)
 
 
 def _of_classes(predictions, targets, smooth, alpha, beta, apply_softmax, axes):

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stablenn import nn
-from stablenn.losses._arguments import require_float, require_integers, require_labels, require_same_shape
+from stablenn.losses._arguments import require_float, require_integers, require_same_shape
+from stablenn.losses._labels import names_no_class, require_labels, spoilt
 from stablenn.nn._rounding import rounded_once
 
 
@@ -137,14 +138,11 @@ def _checked(name, logits, logit_paddings, labels, label_paddings, *, blank_id, 
 @rounded_once("logits")
 def _ctc(logits, logit_paddings, labels, label_paddings, blank_id, log_epsilon):
     counted = label_paddings == 0
-    wrong = jnp.any(counted & ((labels < 0) | (labels >= logits.shape[-1])), -1)
+    wrong = jnp.any(counted & names_no_class(labels, logits.shape[-1]), -1)
     labels = jnp.clip(labels, 0, logits.shape[-1] - 1)
     repeated = labels[:, :-1] == labels[:, 1:]
-    # a product with the logits, not a constant: the gradient is NaN as well
-    wrong = wrong[:, None, None]
-    spoilt = logits + jnp.where(wrong, jnp.nan, 0) * jnp.where(wrong, logits, 0)
 
-    log_probabilities = jnp.moveaxis(nn.log_softmax(spoilt), 1, 0)
+    log_probabilities = jnp.moveaxis(nn.log_softmax(spoilt(logits, wrong[:, None, None], logits)), 1, 0)
     emissions = jnp.take_along_axis(log_probabilities, labels[None], -1)
     frames = emissions, log_probabilities[..., blank_id, None], (jnp.moveaxis(logit_paddings, 1, 0) != 0)[..., None]
 

@@ -1,4 +1,4 @@
-"""Labels that name no class never wrap around; axes, masks and dtypes are those of optax."""
+"""Axes, masks, dtypes, smoothing and weights of the cross-entropy of integer labels."""
 
 import jax
 import jax.numpy as jnp
@@ -10,39 +10,7 @@ from stablenn.losses import softmax_cross_entropy_with_integer_labels as loss
 
 LOGITS = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)
 LABELS = np.array([[0, 3, 1], [2, 2, 0]], np.int32)
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (
-            [0, -1, 7],
-            r"labels must lie between 0 and 3, got -1 at index \(1,\); padding labels\? pass where=labels >= 0",
-        ),
-        ([4, 0, 0], r"labels must lie between 0 and 3, got 4 at index \(0,\)"),
-    ],
-)
-def test_the_first_label_that_names_no_class_is_reported(labels, message):
-    with pytest.raises(ValueError, match=message):
-        loss(LOGITS[0], jnp.array(labels))
-
-
-@pytest.mark.parametrize("label", [-1, -4, 4, 8000, -(2**31)])
-def test_under_jit_such_a_label_makes_its_example_nan_and_no_other(label):
-    labels = jnp.array([1, label, 2])
-    values, slopes = jax.jit(lambda x, y: (loss(x, y), jax.grad(lambda x: loss(x, y).sum())(x)))(LOGITS[0], labels)
-    np.testing.assert_array_equal(np.isnan(values), [False, True, False])
-    np.testing.assert_array_equal(np.isnan(slopes).all(1), [False, True, False])
-    np.testing.assert_array_equal(np.isnan(slopes).any(1), [False, True, False])
-
-
-@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
-def test_labels_that_are_left_out_may_be_anything(wrap):
-    labels = jnp.array([1, -100, 2])
-    fn = wrap(lambda x: loss(x, labels, where=labels >= 0))
-    np.testing.assert_allclose(fn(LOGITS[0])[np.array([0, 2])], loss(LOGITS[0, [0, 2]], labels[jnp.array([0, 2])]))
-    assert fn(LOGITS[0])[1] == 0
-    np.testing.assert_array_equal(jax.grad(lambda x: fn(x).sum())(LOGITS[0])[1], np.zeros(4))
+SCORES = LOGITS[0]
 
 
 @pytest.mark.parametrize("axis", [-1, 2, 1, 0])
@@ -88,3 +56,38 @@ def test_other_arguments_are_refused():
 def test_it_can_be_mapped_and_vmapped_with_labels():
     np.testing.assert_allclose(jax.vmap(jax.vmap(loss))(LOGITS, LABELS), loss(LOGITS, LABELS), rtol=1e-6)
     np.testing.assert_allclose(jax.lax.map(lambda row: loss(*row), (LOGITS, LABELS)), loss(LOGITS, LABELS), rtol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_label_smoothing_is_that_of_smoothed_one_hot_labels(smoothing, axis):
+    labels = jnp.array([0, 2, 1] if axis else [0, 2, 1, 1])
+    one_hot = jax.nn.one_hot(labels, SCORES.shape[axis], axis=axis)
+    expected = optax.softmax_cross_entropy(SCORES, optax.smooth_labels(one_hot, smoothing, axis=axis), axis)
+    np.testing.assert_allclose(loss(SCORES, labels, axis, label_smoothing=smoothing), expected, rtol=1e-5)
+    traced = jax.jit(lambda s: loss(SCORES, labels, axis, label_smoothing=s))
+    np.testing.assert_allclose(traced(smoothing), expected, rtol=1e-5)
+
+
+def test_label_smoothing_spreads_over_the_classes_that_count():
+    where = np.array([True, True, False, True])
+    out = loss(SCORES[0], 0, where=where, label_smoothing=0.3)
+    expected = loss(SCORES[0, where], 0, label_smoothing=0.3)
+    np.testing.assert_allclose(out, expected, rtol=1e-6)
+
+
+def test_impossible_classes_cost_nothing_without_smoothing():
+    logits = jnp.array([0.0, 0.0, -jnp.inf])
+    assert loss(logits, 0, label_smoothing=0.1) == jnp.inf
+    np.testing.assert_allclose(loss(logits, 0, class_weights=jnp.array([2.0, 1.0, 1.0])), 2 * np.log(2), rtol=1e-6)
+
+
+def test_label_smoothing_needs_no_one_hot_array():
+    logits, labels = jnp.zeros((64, 4096)), jnp.zeros(64, jnp.int32)
+
+    def temporary(fn):
+        analysis = jax.jit(jax.value_and_grad(lambda x, y: fn(x, y).sum())).lower(logits, labels).compile()
+        return analysis.memory_analysis().temp_size_in_bytes
+
+    ours = temporary(lambda x, y: loss(x, y, label_smoothing=0.1))
+    assert ours <= 4.1 * logits.nbytes

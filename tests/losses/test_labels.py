@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from stablenn import losses
@@ -24,7 +23,7 @@ def test_a_known_label_raises(loss):
 
 
 @takers
-@pytest.mark.parametrize("label", [-1, 4, 8000])
+@pytest.mark.parametrize("label", [-1, -4, 4, 8000, -(2**31)])
 def test_a_traced_label_is_nan_in_loss_and_gradient_of_its_example(loss, label):
     labels = jnp.array([0, label, 1])
     values, slopes = jax.jit(lambda x, y: (loss(x, y), jax.grad(lambda x: loss(x, y).sum())(x)))(SCORES, labels)
@@ -64,40 +63,3 @@ def test_labels_of_sequences_are_checked_where_they_count():
     slope = jax.grad(lambda x: fn(x).sum())(logits)
     np.testing.assert_array_equal(np.isnan(slope).all((1, 2)), [True, False])
     np.testing.assert_array_equal(np.isnan(slope).any((1, 2)), [True, False])
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("axis", [-1, 0])
-def test_label_smoothing_is_that_of_smoothed_one_hot_labels(smoothing, axis):
-    labels = jnp.array([0, 2, 1] if axis else [0, 2, 1, 1])
-    one_hot = jax.nn.one_hot(labels, SCORES.shape[axis], axis=axis)
-    expected = optax.softmax_cross_entropy(SCORES, optax.smooth_labels(one_hot, smoothing, axis=axis), axis)
-    loss = losses.softmax_cross_entropy_with_integer_labels
-    np.testing.assert_allclose(loss(SCORES, labels, axis, label_smoothing=smoothing), expected, rtol=1e-5)
-    traced = jax.jit(lambda s: loss(SCORES, labels, axis, label_smoothing=s))
-    np.testing.assert_allclose(traced(smoothing), expected, rtol=1e-5)
-
-
-def test_label_smoothing_spreads_over_the_classes_that_count():
-    where = np.array([True, True, False, True])
-    out = losses.softmax_cross_entropy_with_integer_labels(SCORES[0], 0, where=where, label_smoothing=0.3)
-    expected = losses.softmax_cross_entropy_with_integer_labels(SCORES[0, where], 0, label_smoothing=0.3)
-    np.testing.assert_allclose(out, expected, rtol=1e-6)
-
-
-def test_impossible_classes_cost_nothing_without_smoothing():
-    logits = jnp.array([0.0, 0.0, -jnp.inf])
-    loss = losses.softmax_cross_entropy_with_integer_labels
-    assert loss(logits, 0, label_smoothing=0.1) == jnp.inf
-    np.testing.assert_allclose(loss(logits, 0, class_weights=jnp.array([2.0, 1.0, 1.0])), 2 * np.log(2), rtol=1e-6)
-
-
-def test_label_smoothing_needs_no_one_hot_array():
-    logits, labels = jnp.zeros((64, 4096)), jnp.zeros(64, jnp.int32)
-
-    def temporary(fn):
-        analysis = jax.jit(jax.value_and_grad(lambda x, y: fn(x, y).sum())).lower(logits, labels).compile()
-        return analysis.memory_analysis().temp_size_in_bytes
-
-    ours = temporary(lambda x, y: losses.softmax_cross_entropy_with_integer_labels(x, y, label_smoothing=0.1))
-    assert ours <= 4.1 * logits.nbytes

@@ -11,9 +11,11 @@ from stablenn import losses
 from stablenn.precision.domain import Domain
 from stablenn.precision.spec.kinds import Convention, Spec
 from stablenn.precision.spec.moves import permuted
+from stablenn.precision.spec.piecewise import PIECEWISE
 from stablenn.precision.spec.properties import Bounded, Convex, Relation
 from stablenn.precision.spec.rows import by_argument
 
+_SPARSE_PLUS = next(spec for spec in PIECEWISE if spec.name == "nn.sparse_plus")
 _SCORES = Domain.parse("scores: float[8] in [-max, max]; labels: int32 in [0, 8)")
 
 
@@ -60,10 +62,6 @@ def _ties(margin: int) -> Convention:
     return Convention("classes that lead together share the derivative", applies=tied, gradient=shared)
 
 
-def _sparse_plus(x):
-    return jnp.where(x <= -1, 0, jnp.where(x >= 1, x, (x + 1) * (x + 1) / 4))
-
-
 MARGINS: tuple[Spec, ...] = (
     Spec(
         name="losses.hinge_loss",
@@ -88,7 +86,7 @@ MARGINS: tuple[Spec, ...] = (
     Spec(
         name="losses.sparsemax_loss",
         fn=losses.sparsemax_loss,
-        definition=lambda logits, labels: _sparse_plus(jnp.where(labels == 1, -logits, logits)),
+        definition=lambda logits, labels: _SPARSE_PLUS.definition(jnp.where(labels == 1, -logits, logits)),
         signature="(),()->()",
         shapes="pairs",
         domain=Domain.parse("logits: float; labels: int32 in [0, 2)"),
