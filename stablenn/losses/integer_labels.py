@@ -197,7 +197,20 @@ def z_loss(logits: ArrayLike, coefficient: ArrayLike = 1e-4, axis: Axis = -1, wh
 def _z_loss(logits, coefficient, axis, where):
     log_partition = nn.logsumexp(logits, axis, where=where)
     finite = jnp.where(log_partition == -jnp.inf, 0, log_partition)
-    return jnp.asarray(coefficient, logits.dtype) * finite * finite, log_partition
+    return _weighted_square(jnp.asarray(coefficient, logits.dtype), finite), log_partition
+
+
+@jax.custom_jvp
+def _weighted_square(coefficient, x):
+    return coefficient * x * x
+
+
+@functools.partial(_weighted_square.defjvp, symbolic_zeros=True)
+def _weighted_square_jvp(primals, tangents):
+    """Tangents are small: a coefficient alone would flush them, the slope as a whole need not."""
+    (coefficient, x), (coefficient_t, x_t) = primals, tangents
+    tangent = 2 * coefficient * x * instantiate(x_t)
+    return _weighted_square(*primals), tangent if is_zero(coefficient_t) else tangent + x * x * coefficient_t
 
 
 def softmax_focal_loss(
