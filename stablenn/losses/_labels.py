@@ -26,12 +26,19 @@ def require_labels(name: str, labels: ArrayLike, classes: int, where: ArrayLike 
 
 def names_no_class(labels, classes: int):
     """Which labels lie outside of 0 .. classes - 1."""
+    labels = counting(labels)
     return (labels < 0) | (labels >= classes)
 
 
-def own_class(labels: jax.Array, classes: int) -> jax.Array:
-    """One-hot labels as booleans, without any where a label names no class."""
-    return labels[..., None] == jnp.arange(classes, dtype=labels.dtype)
+def own_class(labels: jax.Array, classes: int, first: ArrayLike = 0) -> jax.Array:
+    """One-hot labels as booleans, of `classes` classes from `first`; none where a label names no class."""
+    labels = counting(labels)
+    return labels[..., None] == jnp.arange(classes, dtype=labels.dtype) + jnp.asarray(first, labels.dtype)
+
+
+def counting(labels):
+    """Labels in a dtype that holds any number of classes: bytes would wrap where there are 300."""
+    return labels.astype(np.int32) if labels.dtype.itemsize < 4 else labels
 
 
 def spoilt(values: jax.Array, wrong: jax.Array, inputs: jax.Array) -> jax.Array:

@@ -139,7 +139,7 @@ def sigmoid_focal_loss(
 @rounded_once("logits", "labels")
 def _sigmoid_focal_loss(logits, labels, alpha, gamma):
     x, y = jnp.broadcast_arrays(logits, labels)
-    loss = _focal(x, y, jnp.broadcast_to(jnp.asarray(gamma, x.dtype), x.shape))
+    loss = _focal(x, y, jnp.asarray(gamma, x.dtype) + jnp.zeros_like(x))
     if alpha is None:
         return loss
     alpha = jnp.asarray(alpha, x.dtype)

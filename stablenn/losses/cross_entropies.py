@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from stablenn import nn
 from stablenn.losses._arguments import require_float, require_pairs
 from stablenn.losses._focusing import missed_probability
+from stablenn.nn._across import Across, largest, squeezed, summed
 from stablenn.nn._axes import Axis, axes_of
 from stablenn.nn._masks import included, masked
 from stablenn.nn._rounding import rounded_once
@@ -72,10 +73,12 @@ def _softmax_cross_entropy(logits, labels, axis, where):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
-def cross_entropy(logits: jax.Array, labels: jax.Array, where: jax.Array | None, axis: Axis = -1) -> jax.Array:
+def cross_entropy(
+    logits: jax.Array, labels: jax.Array, where: jax.Array | None, axis: Axis | Across = -1
+) -> jax.Array:
     """That of arrays of one shape and dtype."""
     rows = included(logits, where)
-    log_probabilities, found = log_shares(rows, axis), exponentials(rows, axis)
+    log_probabilities, found = log_shares(logits, where, axis), exponentials(rows, axis)
     maximum = found.maximum
     # A class that cannot be and is not the answer does not count; a row must have a class that can be.
     ignored = (labels == 0) & (log_probabilities == -jnp.inf) & (maximum > -jnp.inf)
@@ -83,27 +86,27 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, where: jax.Array | None,
     # Logits so far apart that their difference overflows still have a finite loss if the label is small.
     overflow = (log_probabilities == -jnp.inf) & jnp.isfinite(logits) & jnp.isfinite(maximum)
     terms = jnp.where(overflow, labels * (logits / 2 - maximum / 2) * 2, terms)
-    loss = -jnp.sum(terms, axis, keepdims=True, where=where)
+    loss = -summed(masked(terms, where), axis)
     # The part of a class that is all but certain, label * rest, is flushed to zero; the others' may be as small.
-    sure = jnp.sum(jnp.where(found.top, labels, 0), axis, keepdims=True, where=where)
+    sure = summed(masked(jnp.where(found.top, labels, 0), where), axis)
     flushed = sure * found.rest
     is_flushed = (flushed < jnp.finfo(logits.dtype).tiny / found.half) & (found.count == 1) & (found.rest < found.half)
     loss = jnp.where(is_flushed & (loss < 1), (loss / found.half + flushed) * found.half, loss)
-    return jnp.squeeze(loss, axis)
+    return squeezed(loss, axis)
 
 
 @functools.partial(cross_entropy.defjvp, symbolic_zeros=True)
 def _cross_entropy_jvp(axis, primals, tangents):
     (logits, labels, where), (logits_t, labels_t, _) = primals, tangents
     loss = cross_entropy(logits, labels, where, axis)
-    log_probabilities, slope = jax.jvp(lambda x: nn.log_softmax(x, axis, where), (logits,), (instantiate(logits_t),))
-    tangent = -jnp.sum(labels * slope, axis, where=where)
+    weighted = []
+    if not is_zero(logits_t):
+        weighted.append(labels * jax.jvp(lambda x: log_shares(x, where, axis), (logits,), (logits_t,))[1])
     if not is_zero(labels_t):  # 0 * -inf would be NaN where nobody asked for this derivative
-        maximum = jnp.max(logits, axis, keepdims=True, initial=-jnp.inf, where=where)
-        ignored = (labels == 0) & (logits == -jnp.inf) & (maximum > -jnp.inf)
-        ignored = ignored if where is None else ignored | ~where
-        tangent = tangent - jnp.sum(jnp.where(ignored, 0, log_probabilities) * labels_t, axis, where=where)
-    return loss, tangent
+        ignored = (labels == 0) & (logits == -jnp.inf) & (largest(included(logits, where), axis) > -jnp.inf)
+        weighted.append(jnp.where(ignored, 0, log_shares(logits, where, axis)) * labels_t)
+    tangent = -sum(summed(masked(terms, where), axis) for terms in weighted)
+    return loss, squeezed(tangent, axis)
 
 
 @jax.jit

@@ -16,10 +16,12 @@ from stablenn.losses._arguments import require_float, require_integers, require_
 from stablenn.losses._focusing import by_gamma, focused, missed_probability, slope_of_focused
 from stablenn.losses._labels import guarded, names_no_class, own_class, require_labels
 from stablenn.losses.cross_entropies import cross_entropy
+from stablenn.nn._across import Across, Names, squeezed, summed
 from stablenn.nn._axes import Axis
-from stablenn.nn._masks import included
+from stablenn.nn._elementary.words import two_sum
+from stablenn.nn._masks import included, masked
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._shares import exponentials
+from stablenn.nn._shares import exponentials, subtract, to_subtract
 from stablenn.nn._sums import total
 from stablenn.nn._tangents import instantiate, is_zero
 
@@ -34,6 +36,7 @@ def softmax_cross_entropy_with_integer_labels(
     *,
     label_smoothing: ArrayLike = 0.0,
     class_weights: ArrayLike | None = None,
+    axis_name: Names | None = None,
 ) -> jax.Array:
     r"""Cross-entropy between the softmax of logits and the classes that integer labels name.
 
@@ -55,6 +58,8 @@ def softmax_cross_entropy_with_integer_labels(
         the loss 0 and no gradient, whatever its label; a label whose class is left out has the loss inf.
       label_smoothing: the probability that is spread evenly over all classes that `where` includes, from 0 to 1.
       class_weights: a factor for each class, with shape ``[num_classes]``; None for 1.
+      axis_name: inside of ``jax.shard_map``, the mesh axis or axes that the classes are split over: every device has
+        the next ``num_classes`` of them, and the labels count through all of them.
 
     Returns:
       The loss per example, with the shape of `labels`.
@@ -81,22 +86,25 @@ def softmax_cross_entropy_with_integer_labels(
       Goodfellow et al., `Deep Learning <http://www.deeplearningbook.org/contents/prob.html>`_, 2016, section 6.2.2.
     """
     name = "softmax_cross_entropy_with_integer_labels"
-    rows, labels, mask = _rows(name, logits, labels, axis, where)
+    rows, labels, mask = _rows(name, logits, labels, axis, where, axis_name)
     weights = _weights(name, "class_weights", class_weights, rows)
     smoothing = None if isinstance(label_smoothing, float | int) and label_smoothing == 0 else label_smoothing
-    return _integer_cross_entropy(rows, labels, mask, smoothing, weights)
+    return _integer_cross_entropy(rows, labels, mask, smoothing, weights, axis_name)
 
 
-def _rows(name, logits, labels, axis, where):
+def _rows(name, logits, labels, axis, where, axis_name=None):
     """Checked arguments, with the classes in one last axis."""
     require_float(name, logits=logits)
     require_integers(name, labels=labels)
-    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-    rows, mask = _with_classes_last(logits, where, axis)
+    rows, mask = _with_classes_last(jnp.asarray(logits), where, axis)
     require_pairs(name, logits=np.broadcast_to(0, rows.shape[:-1]), labels=labels)
     counted = mask if mask is None or isinstance(mask, jax.core.Tracer) else np.any(np.asarray(mask), -1)
-    require_labels(name, labels, rows.shape[-1], counted)
-    return rows, labels, mask
+    require_labels(name, labels, _number_of_classes(rows, axis_name), counted)
+    return rows, jnp.asarray(labels), mask
+
+
+def _number_of_classes(rows, axis_name):
+    return rows.shape[-1] * (1 if axis_name is None else jax.lax.axis_size(axis_name))
 
 
 def _weights(name, argument, weights, rows):
@@ -123,31 +131,60 @@ def _with_classes_last(
     return flat, jnp.broadcast_to(mask, logits.shape).transpose(batch + axes).reshape(shape)
 
 
-def _guarded(loss, rows, labels, where):
-    counted = None if where is None else jnp.any(where, -1)
-    return guarded(loss, names_no_class(labels, rows.shape[-1]), counted, jnp.sum(rows, -1))
-
-
-@jax.jit
+@functools.partial(jax.jit, static_argnames="axis_name")
 @rounded_once("logits")
-def _integer_cross_entropy(logits, labels, where, smoothing, weights):
-    own = own_class(labels, logits.shape[-1])
-    if smoothing is None and weights is None:
-        loss = -jnp.sum(jnp.where(own, nn.log_softmax(logits, where=where), 0), -1)
-    else:
-        targets = _targets(own, where, smoothing, weights, logits.dtype)
-        loss = cross_entropy(*jnp.broadcast_arrays(logits, targets), where)
-    return _guarded(loss, logits, labels, where)
-
-
-def _targets(own, where, smoothing, weights, dtype):
-    """Smoothed and weighted label probabilities: a formula of the index, which XLA need not write out."""
-    targets = own.astype(dtype)
+def _integer_cross_entropy(logits, labels, where, smoothing, weights, axis_name):
+    size, first, axis = logits.shape[-1], 0, -1
+    if axis_name is not None:
+        first, axis = jax.lax.axis_index(axis_name) * size, Across(-1, axis_name)
+    own = own_class(labels, size, first)
+    logits, own = jnp.broadcast_arrays(logits, own)
+    own &= jnp.ones_like(logits, bool)  # split over devices as the logits are, which an explicit mesh asks for
+    wrong = names_no_class(labels, _number_of_classes(logits, axis_name))
+    wrong = jnp.broadcast_to(wrong[..., None], (*own.shape[:-1], 1))
+    where = None if where is None else jnp.broadcast_to(where, logits.shape)
+    loss = _label_cross_entropy(logits, own, wrong, where, axis)
+    weights = None if weights is None else jnp.broadcast_to(weights.astype(logits.dtype), logits.shape)
+    if weights is not None:
+        loss = loss * squeezed(summed(jnp.where(own, weights, 0), axis), axis)
+    classes = _number_of_classes(logits, axis_name)
+    if where is not None:
+        classes = squeezed(summed(where.astype(logits.dtype), axis), axis)
     if smoothing is not None:
-        smoothing = jnp.asarray(smoothing, dtype)
-        classes = own.shape[-1] if where is None else jnp.sum(where, -1, keepdims=True, dtype=dtype)
-        targets = (1 - smoothing) * targets + smoothing / jnp.maximum(classes, 1)
-    return targets if weights is None else targets * weights.astype(dtype)
+        smoothing = jnp.asarray(smoothing, logits.dtype)
+        evenly = cross_entropy(logits, jnp.ones_like(logits) if weights is None else weights, where, axis)
+        loss = (1 - smoothing) * loss + smoothing / jnp.maximum(classes, 1) * evenly
+    return loss if where is None else jnp.where(classes > 0, loss, 0)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
+def _label_cross_entropy(logits, own, wrong, where, axis):
+    """That of one-hot labels, in arrays of one shape; NaN where the label is wrong.
+
+    All the sums can be formed at once, as soon as the maximum is known: over devices these are two reductions.
+    """
+    rows = included(logits, where)
+    found = exponentials(rows, axis)
+    answer = summed(jnp.where(own, rows, 0), axis)
+    difference, log = subtract(answer, to_subtract(found.maximum)), found.log_total
+    loss = two_sum(log.high, -difference.high)
+    rounded = jnp.where(jnp.isfinite(loss.high), loss.low + (log.low - difference.low), 0)
+    undefined = wrong | (found.maximum == -jnp.inf) | jnp.isnan(found.total)
+    return squeezed(jnp.where(undefined, jnp.nan, loss.high + rounded), axis)
+
+
+@_label_cross_entropy.defjvp
+def _label_cross_entropy_jvp(axis, primals, tangents):
+    (logits, own, wrong, where), (t, *_) = primals, tangents
+    found = exponentials(included(logits, where), axis)
+    inverse, t = 1 / found.total, masked(t, where)
+    # what a share is more than its label, without forming 1 minus the share
+    share = inverse * (1 / found.half)
+    excess = jnp.where(own & (found.count == 1), -found.rest * inverse, share - own)
+    excess = jnp.where(found.top, excess, -own.astype(t.dtype))
+    slopes = found.exp * (t * inverse) + jnp.where(wrong, jnp.nan, excess) * t
+    tangent = summed(masked(slopes, where), axis)
+    return _label_cross_entropy(logits, own, wrong, where, axis), squeezed(tangent, axis)
 
 
 class ZLoss(NamedTuple):
@@ -268,11 +305,12 @@ def _softmax_focal_loss(logits, labels, where, alpha, gamma):
     own = own_class(labels, logits.shape[-1])
     log_probability = jnp.sum(jnp.where(own, nn.log_softmax(logits, where=where), 0), -1)
     missed = jnp.sum(jnp.where(own, _missed(logits, where), 0), -1)
-    gamma = jnp.broadcast_to(jnp.asarray(gamma, logits.dtype), log_probability.shape)
+    gamma = jnp.asarray(gamma, logits.dtype) + jnp.zeros_like(log_probability)
     loss = _focal(log_probability, jax.lax.stop_gradient(missed), gamma)
     if alpha is not None:
         loss = loss * jnp.sum(jnp.where(own, alpha.astype(logits.dtype), 0), -1)
-    return _guarded(loss, logits, labels, where)
+    counted = None if where is None else jnp.any(where, -1)
+    return guarded(loss, names_no_class(labels, logits.shape[-1]), counted, jnp.sum(logits, -1))
 
 
 def _missed(logits, where):

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from stablenn import nn
 from stablenn.losses._arguments import require_float, require_integers, require_same_shape
-from stablenn.losses._labels import names_no_class, require_labels, spoilt
+from stablenn.losses._labels import counting, names_no_class, require_labels, spoilt
 from stablenn.nn._rounding import rounded_once
 
 
@@ -139,7 +139,7 @@ def _checked(name, logits, logit_paddings, labels, label_paddings, *, blank_id, 
 def _ctc(logits, logit_paddings, labels, label_paddings, blank_id, log_epsilon):
     counted = label_paddings == 0
     wrong = jnp.any(counted & names_no_class(labels, logits.shape[-1]), -1)
-    labels = jnp.clip(labels, 0, logits.shape[-1] - 1)
+    labels = jnp.clip(counting(labels), 0, logits.shape[-1] - 1)
     repeated = labels[:, :-1] == labels[:, 1:]
 
     log_probabilities = jnp.moveaxis(nn.log_softmax(spoilt(logits, wrong[:, None, None], logits)), 1, 0)

@@ -18,10 +18,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from stablenn.nn._across import Across, largest, summed
 from stablenn.nn._axes import Axis
 from stablenn.nn._elementary.differences import exp_of_difference
 from stablenn.nn._elementary.logarithm import log1p
 from stablenn.nn._elementary.words import Words, two_sum
+from stablenn.nn._masks import included, masked
 from stablenn.nn._underflow import scale_of
 
 
@@ -67,13 +69,13 @@ class Exponentials(NamedTuple):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def exponentials(x: jax.Array, axis: Axis, maximum: jax.Array | None = None) -> Exponentials:
+def exponentials(x: jax.Array, axis: Axis | Across, maximum: jax.Array | None = None) -> Exponentials:
     maximum = maximum_of(x, axis) if maximum is None else maximum
     mark = 4 * float(jnp.finfo(x.dtype).tiny)
     exp = exp_of_difference(x, to_subtract(maximum), -int(math.log2(scale_of(x.dtype).half)), -mark)
     # rounded, it keeps XLA from multiplying this factor and a later one first, out of the range
-    count = jnp.round(jnp.sum(exp - jnp.abs(exp), axis, keepdims=True) * (-0.5 / mark))
-    return Exponentials(maximum, exp, jnp.sum(exp, axis, keepdims=True) + count * mark, count)
+    count = jnp.round(summed(exp - jnp.abs(exp), axis) * (-0.5 / mark))
+    return Exponentials(maximum, exp, summed(exp, axis) + count * mark, count)
 
 
 @exponentials.defjvp
@@ -83,8 +85,8 @@ def _exponentials_jvp(axis, primals, tangents):
     return found, zeros._replace(exp=softmax_tangent(tangents[0], found, axis) * found.total)
 
 
-def maximum_of(x: jax.Array, axis: Axis) -> jax.Array:
-    return jax.lax.stop_gradient(jnp.max(x, axis, keepdims=True, initial=-jnp.inf))
+def maximum_of(x: jax.Array, axis: Axis | Across) -> jax.Array:
+    return largest(jax.lax.stop_gradient(x), axis)
 
 
 def to_subtract(maximum: jax.Array) -> jax.Array:
@@ -93,7 +95,7 @@ def to_subtract(maximum: jax.Array) -> jax.Array:
     return jnp.where(maximum == -jnp.inf, 0, maximum)
 
 
-def from_maximum(x: jax.Array, axis: Axis) -> Words:
+def from_maximum(x: jax.Array, axis: Axis | Across) -> Words:
     """x - maximum, exactly; 0 for equal infinities."""
     return subtract(x, to_subtract(maximum_of(x, axis)))
 
@@ -106,17 +108,26 @@ def subtract(x: jax.Array, y: jax.Array) -> Words:
     )
 
 
-def log_shares(x: jax.Array, axis: Axis) -> jax.Array:
-    """The logarithms of the shares; NaN where they have no limit."""
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def log_shares(x: jax.Array, where: jax.Array | None, axis: Axis | Across) -> jax.Array:
+    """The logarithms of the shares, -inf where masked; NaN where they have no limit."""
+    x = included(x, where)
     found = exponentials(x, axis)
-    difference, log = from_maximum(x, axis), found.log_total
+    difference, log = subtract(x, to_subtract(found.maximum)), found.log_total
     out = two_sum(difference.high, -log.high)
     correction = jnp.where(difference.high > -jnp.inf, out.low + (difference.low - log.low), 0)
     undefined = (found.maximum == -jnp.inf) | jnp.isnan(found.total)
-    return jnp.where(undefined, jnp.nan, out.high + correction)
+    return included(jnp.where(undefined, jnp.nan, out.high + correction), where)
 
 
-def softmax_tangent(t: jax.Array, found: Exponentials, axis: Axis, unit: float = 1.0) -> jax.Array:
+@log_shares.defjvp
+def _log_shares_jvp(axis, primals, tangents):
+    (x, where), (t, _) = primals, tangents
+    tangent = log_softmax_tangent(masked(t, where), exponentials(included(x, where), axis), axis)
+    return log_shares(x, where, axis), masked(tangent, where)
+
+
+def softmax_tangent(t: jax.Array, found: Exponentials, axis: Axis | Across, unit: float = 1.0) -> jax.Array:
     r""":math:`s_j (t_j - \sum_k s_k t_k)` times `unit`, without forming :math:`1 - s_j`.
 
     One maximum takes its own tangent times the share of the others, less their part of the mean. The transpose of
@@ -143,7 +154,7 @@ def _apart_jvp(primals, tangents):
     return _apart(*primals), tangents[0]
 
 
-def log_softmax_tangent(t: jax.Array, found: Exponentials, axis: Axis) -> jax.Array:
+def log_softmax_tangent(t: jax.Array, found: Exponentials, axis: Axis | Across) -> jax.Array:
     r""":math:`t_j - \sum_k s_k t_k`, with the same care in both directions."""
     one = found.count == 1
     small, mean, tops = _weighted(t, found, 1 / found.total, axis)
@@ -151,7 +162,7 @@ def log_softmax_tangent(t: jax.Array, found: Exponentials, axis: Axis) -> jax.Ar
     return own - (mean + jnp.where(one, 0, tops)) - jnp.where(found.top, 0, jnp.where(one, tops, 0))
 
 
-def mean_tangent(t: jax.Array, found: Exponentials, axis: Axis) -> jax.Array:
+def mean_tangent(t: jax.Array, found: Exponentials, axis: Axis | Across) -> jax.Array:
     r""":math:`\sum_k s_k t_k`; zero where there is nothing."""
     _, mean, tops = _weighted(t, found, jnp.where(found.total == 0, 0, 1 / found.total), axis)
     return mean + tops
@@ -160,8 +171,8 @@ def mean_tangent(t: jax.Array, found: Exponentials, axis: Axis) -> jax.Array:
 def _weighted(t, found, inverse, axis):
     """Tangents over the total, and the parts of their mean off the maxima and at them."""
     small = t * inverse
-    tops = jnp.sum(jnp.where(found.top, t, 0), axis, keepdims=True) * (inverse * (1 / found.half))
-    return small, jnp.sum(found.exp * small, axis, keepdims=True), tops
+    tops = summed(jnp.where(found.top, t, 0), axis) * (inverse * (1 / found.half))
+    return small, summed(found.exp * small, axis), tops
 
 
 def added(y: jax.Array, words: Words) -> jax.Array:

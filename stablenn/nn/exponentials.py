@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from stablenn.nn._axes import Axis, axes_of, without_unit_axes
 from stablenn.nn._masks import included, masked, with_mask
 from stablenn.nn._rounding import rounded_once
-from stablenn.nn._shares import exponentials, log_shares, log_softmax_tangent, softmax_tangent
+from stablenn.nn._shares import exponentials, log_shares, softmax_tangent
 
 
 @functools.partial(jax.jit, static_argnames="axis")
@@ -90,16 +90,4 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -
       >>> print(nn.log_softmax(jnp.array([20.0, 0.0])))
       [-2.0611537e-09 -2.0000000e+01]
     """
-    return _log_softmax(*with_mask(x, where), axis)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _log_softmax(x, where, axis):
-    return included(log_shares(included(x, where), axis), where)
-
-
-@_log_softmax.defjvp
-def _log_softmax_jvp(axis, primals, tangents):
-    (x, where), (t, _) = primals, tangents
-    tangent = log_softmax_tangent(masked(t, where), exponentials(included(x, where), axis), axis)
-    return _log_softmax(x, where, axis), masked(tangent, where)
+    return log_shares(*with_mask(x, where), axis)

@@ -152,7 +152,7 @@ def logmeanexp(x: ArrayLike, axis: Axis = None, where: ArrayLike | None = None, 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _logmeanexp(x, where, axis):
     found = exponentials(included(x, where), axis)
-    counted = jnp.ones(x.shape, bool) if where is None else where
+    counted = jnp.ones_like(x, bool) if where is None else where
     count = jnp.sum(counted, axis, keepdims=True, dtype=x.dtype)
     n_log, log_total = log(jnp.maximum(count, 1)), found.log_total
     plain = added(found.maximum, add(log_total, -n_log))

@@ -33,6 +33,14 @@ def test_a_traced_label_is_nan_in_loss_and_gradient_of_its_example(loss, label):
 
 
 @takers
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint32])
+def test_labels_of_a_narrow_dtype_do_not_wrap_among_many_classes(loss, dtype):
+    scores, labels = np.random.default_rng(2).standard_normal((4, 300)).astype(np.float32), np.array([0, 44, 100, 127])
+    np.testing.assert_array_equal(loss(scores, labels.astype(dtype)), loss(scores, labels))
+    np.testing.assert_array_equal(jax.jit(loss)(scores, labels.astype(dtype)), loss(scores, labels))
+
+
+@takers
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
 def test_labels_that_are_left_out_have_no_loss_and_no_gradient(loss, wrap):
     labels = jnp.array([0, -1, 1])
@@ -51,6 +59,13 @@ def test_binary_labels_are_checked_too():
     assert np.isnan(out)
     assert np.isnan(slope).all()
     assert losses.sparsemax_loss(jnp.float32(0.5), jnp.array(True)) == losses.sparsemax_loss(jnp.float32(0.5), 1)
+
+
+def test_labels_of_sequences_may_be_narrow():
+    logits, frames = np.random.default_rng(3).standard_normal((1, 6, 300)).astype(np.float32), np.zeros((1, 6))
+    labels, padded = np.array([[7, 100]]), np.zeros((1, 2))
+    narrow = losses.ctc_loss(logits, frames, labels.astype(np.int8), padded)
+    np.testing.assert_array_equal(narrow, losses.ctc_loss(logits, frames, labels, padded))
 
 
 def test_labels_of_sequences_are_checked_where_they_count():
