@@ -99,14 +99,16 @@ def cross_entropy(
 def _cross_entropy_jvp(axis, primals, tangents):
     (logits, labels, where), (logits_t, labels_t, _) = primals, tangents
     loss = cross_entropy(logits, labels, where, axis)
-    weighted = []
+    tangent = jnp.zeros_like(loss)
     if not is_zero(logits_t):
-        weighted.append(labels * jax.jvp(lambda x: log_shares(x, where, axis), (logits,), (logits_t,))[1])
+        slope = jax.jvp(lambda x: log_shares(x, where, axis), (logits,), (logits_t,))[1]
+        tangent = -squeezed(summed(masked(labels * slope, where), axis), axis)
     if not is_zero(labels_t):  # 0 * -inf would be NaN where nobody asked for this derivative
         ignored = (labels == 0) & (logits == -jnp.inf) & (largest(included(logits, where), axis) > -jnp.inf)
-        weighted.append(jnp.where(ignored, 0, log_shares(logits, where, axis)) * labels_t)
-    tangent = -sum(summed(masked(terms, where), axis) for terms in weighted)
-    return loss, squeezed(tangent, axis)
+        ignored = ignored if where is None else ignored | ~where
+        terms = jnp.where(ignored, 0, log_shares(logits, where, axis)) * labels_t
+        tangent = tangent - squeezed(summed(terms, axis), axis)
+    return loss, tangent
 
 
 @jax.jit

@@ -143,18 +143,21 @@ def _integer_cross_entropy(logits, labels, where, smoothing, weights, axis_name)
     wrong = names_no_class(labels, _number_of_classes(logits, axis_name))
     wrong = jnp.broadcast_to(wrong[..., None], (*own.shape[:-1], 1))
     where = None if where is None else jnp.broadcast_to(where, logits.shape)
-    loss = _label_cross_entropy(logits, own, wrong, where, axis)
     weights = None if weights is None else jnp.broadcast_to(weights.astype(logits.dtype), logits.shape)
-    if weights is not None:
-        loss = loss * squeezed(summed(jnp.where(own, weights, 0), axis), axis)
     classes = _number_of_classes(logits, axis_name)
     if where is not None:
-        classes = squeezed(summed(where.astype(logits.dtype), axis), axis)
-    if smoothing is not None:
+        classes = summed(where.astype(logits.dtype), axis)
+    if smoothing is None:
+        loss = _label_cross_entropy(logits, own, wrong, where, axis)
+        if weights is not None:
+            loss = loss * squeezed(summed(jnp.where(own, weights, 0), axis), axis)
+    else:
         smoothing = jnp.asarray(smoothing, logits.dtype)
-        evenly = cross_entropy(logits, jnp.ones_like(logits) if weights is None else weights, where, axis)
-        loss = (1 - smoothing) * loss + smoothing / jnp.maximum(classes, 1) * evenly
-    return loss if where is None else jnp.where(classes > 0, loss, 0)
+        # a formula of the index, which XLA need not write out
+        targets = (1 - smoothing) * own + smoothing / jnp.maximum(classes, 1)
+        targets = jnp.where(wrong, jnp.nan, targets if weights is None else targets * weights)
+        loss = cross_entropy(logits, targets, where, axis)
+    return loss if where is None else jnp.where(squeezed(classes, axis) > 0, loss, 0)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
