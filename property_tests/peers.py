@@ -36,6 +36,7 @@ def peer(path: str, spec: str, laws: str, **defects: str) -> Peer:
 NEIGHBOURS = jax.__version_info__ >= (0, 12)  # rel_entr and kl_div look at p - q where it is small
 EXP = jax.__version_info__ >= (0, 12)  # the slope of elu and selu is made of exp(x), not of expm1(x) + 1
 STRONG = "a Python number counts as an array of float32"
+WIDER = "(3, 1) against (4,) becomes (3, 4)"
 NO_NAN = "finite where the value is NaN, and so is the function"
 
 PEERS = (
@@ -265,6 +266,125 @@ PEERS = (
         "accuracy specials relations masking",
         value="NaN for log-targets of -inf; exp(t) is flushed even where its product with t - q is a normal number",
         gradient="the same",
+    ),
+    *(
+        peer(
+            f"optax.losses:{name}",
+            f"losses.{name}",
+            "accuracy specials differences",
+            value=f"0 past a margin of 16.6; NaN {where}",
+            gradient="1 - s is 0 past a margin of 16.6; NaN as above",
+        )
+        for name, where in (
+            ("safe_softmax_cross_entropy", "where a logit is inf"),
+            ("ranking_softmax_loss", "for an impossible item with the label 0"),
+        )
+    ),
+    peer(
+        "optax.losses:sigmoid_focal_loss",
+        "losses.sigmoid_focal_loss",
+        "accuracy specials differences curvature relations types",
+        value="1 - p cancels: 31 ulps",
+        gradient="NaN for the largest logits; without digits where the value is",
+        types=WIDER,
+    ),
+    peer(
+        "optax.losses:poly_loss_cross_entropy",
+        "losses.poly_loss_cross_entropy",
+        "accuracy specials masking",
+        value="0 past a margin of 16.6",
+        gradient="1 - s is 0 there; NaN for masked classes",
+    ),
+    peer("optax.losses:smooth_labels", "losses.smooth_labels", ""),
+    peer(
+        "optax.losses:generalized_kl_divergence",
+        "losses.generalized_kl_divergence",
+        "accuracy specials masking",
+        gradient="NaN at a target of 0",
+    ),
+    peer(
+        "optax.losses:convex_kl_divergence",
+        "losses.convex_kl_divergence",
+        "accuracy specials",
+        gradient="NaN at a target of 0",
+    ),
+    peer("optax.losses:hinge_loss", "losses.hinge_loss", "types", types=WIDER),
+    peer(
+        "optax.losses:sparsemax_loss",
+        "losses.sparsemax_loss",
+        "accuracy specials types",
+        gradient="NaN where the square of the piece that does not apply overflows",
+        types=WIDER,
+    ),
+    peer(
+        "optax.losses:multiclass_hinge_loss",
+        "losses.multiclass_hinge_loss",
+        "accuracy specials differences bounds",
+        value="the margin is lost in large scores: 0 instead of 1",
+        gradient="the rounding of scores + 1 makes ties",
+    ),
+    peer("optax.losses:multiclass_perceptron_loss", "losses.multiclass_perceptron_loss", ""),
+    peer("optax.losses:squared_error", "losses.squared_error", ""),
+    peer(
+        "optax.losses:l2_loss",
+        "losses.l2_loss",
+        "accuracy specials relations",
+        value="inf where the square overflows and half of it does not",
+    ),
+    peer(
+        "optax.losses:huber_loss",
+        "losses.huber_loss",
+        "accuracy specials differences transformations types",
+        gradient="(x - 1) + 1 for small errors: 0 from 3e-8 down",
+        types=WIDER,
+    ),
+    peer(
+        "optax.losses:log_cosh",
+        "losses.log_cosh",
+        "accuracy specials differences transformations relations types",
+        value="the sum and log(2) cancel: every digit of a small loss is wrong",
+        gradient="the difference of two shares: 0 from 3e-8 down",
+        types=WIDER,
+    ),
+    peer(
+        "optax.losses:cosine_distance",
+        "losses.cosine_distance",
+        "accuracy specials lengths relations bounds masking",
+        value="NaN for a vector of zeros, and where a square overflows or vanishes; below 0 for equal vectors",
+        gradient="the same",
+    ),
+    peer(
+        "optax.losses:ntxent",
+        "losses.ntxent",
+        "bounds",
+        value="below 0 where the loss is all but 0",
+        gradient="its second derivatives cancel",
+    ),
+    peer("optax.losses:triplet_margin_loss", "losses.triplet_margin_loss", ""),
+    peer(
+        "optax.losses:dice_loss",
+        "losses.dice_loss",
+        "accuracy",
+        value="1 - overlap cancels where the overlap is nearly whole",
+    ),
+    peer(
+        "optax.losses:multiclass_generalized_dice_loss",
+        "losses.multiclass_generalized_dice_loss",
+        "accuracy specials",
+        value="1 - overlap cancels where the overlap is nearly whole",
+    ),
+    peer(
+        "optax.losses:binary_dice_loss",
+        "losses.binary_dice_loss",
+        "accuracy specials",
+        value="1 - overlap cancels where the overlap is nearly whole",
+    ),
+    peer(
+        "optax.losses:ctc_loss",
+        "losses.ctc_loss",
+        "transformations",
+        value="raises under shard_map, since its scan begins with what does not vary",
+        gradient="raises, too",
     ),
     peer("jax.nn:relu", "nn.relu", ""),
     peer("jax.nn:relu6", "nn.relu6", ""),

@@ -198,7 +198,7 @@ def _triplet_margin_loss(anchors, positives, negatives, axis, norm_degree, margi
     def distance(others):
         # a last entry whose power is eps
         entries = jnp.moveaxis(jnp.abs(anchors - others), along, -1)
-        last = jnp.full_like(entries[..., :1], eps ** (1 / degree))
+        last = jnp.full_like(jnp.sum(entries, -1, keepdims=True), eps ** (1 / degree))
         entries = jnp.concatenate([entries, last], -1)
         largest = jax.lax.stop_gradient(jnp.max(entries, -1, keepdims=True))
         scale = jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)

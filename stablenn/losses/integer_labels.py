@@ -154,7 +154,7 @@ def _integer_cross_entropy(logits, labels, where, smoothing, weights, axis_name)
     else:
         smoothing = jnp.asarray(smoothing, logits.dtype)
         # a formula of the index, which XLA need not write out
-        targets = (1 - smoothing) * own + smoothing / jnp.maximum(classes, 1)
+        targets = (1 - smoothing) * own.astype(logits.dtype) + smoothing / jnp.maximum(classes, 1)
         targets = jnp.where(wrong, jnp.nan, targets if weights is None else targets * weights)
         loss = cross_entropy(logits, targets, where, axis)
     return loss if where is None else jnp.where(squeezed(classes, axis) > 0, loss, 0)
@@ -183,8 +183,9 @@ def _label_cross_entropy_jvp(axis, primals, tangents):
     inverse, t = 1 / found.total, masked(t, where)
     # what a share is more than its label, without forming 1 minus the share
     share = inverse * (1 / found.half)
-    excess = jnp.where(own & (found.count == 1), -found.rest * inverse, share - own)
-    excess = jnp.where(found.top, excess, -own.astype(t.dtype))
+    label = own.astype(t.dtype)
+    excess = jnp.where(own & (found.count == 1), -found.rest * inverse, share - label)
+    excess = jnp.where(found.top, excess, -label)
     slopes = found.exp * (t * inverse) + jnp.where(wrong, jnp.nan, excess) * t
     tangent = summed(masked(slopes, where), axis)
     return _label_cross_entropy(logits, own, wrong, where, axis), squeezed(tangent, axis)

@@ -37,9 +37,10 @@ PROGRAM = """
         fn = spec.fn
         total = lambda *args: sum(jnp.sum(leaf) for leaf in jax.tree.leaves(fn(*args)))
         program = jax.jit(jax.value_and_grad(total, floats), out_shardings=(None, (split,) * len(floats)))
-        text = program.lower(*given).compile().as_text()
+        lowered = program.lower(*given)
         tried.append(spec.name)
-        if "all-gather" in text:
+        # on an explicit mesh to gather is no choice of the compiler: what does not fit raises
+        if "KIND" == "Auto" and "all-gather" in lowered.compile().as_text():
             gathered.append(spec.name)
     # what is planted must be seen
     planted = jax.jit(jnp.exp, out_shardings=NamedSharding(mesh, PartitionSpec()))
@@ -102,12 +103,13 @@ SHARD_MAP = r"""
             text = inside.lower(split, labels, options).compile().as_text()
             print(text.count("all-gather"), len(re.findall(r" all-reduce(?:-start)?\(", text)))
 
-    for names in ("b", ("a", "b")):
-        check(names, {}, {})
-        check(names, {"label_smoothing": 0.1}, {"label_smoothing": P()})
-        check(names, {"class_weights": weights}, {"class_weights": P(names)})
-        check(names, {"where": padded >= 0}, {"where": P()}, padded)
-        check(names, {"where": np.arange(16384).reshape(16, 1024) % 5 > 0}, {"where": P(None, names)})
+    both = "a", "b"
+    check("b", {}, {})
+    check(both, {}, {})
+    check("b", {"label_smoothing": 0.1, "class_weights": weights}, {"label_smoothing": P(), "class_weights": P("b")})
+    check(both, {"class_weights": weights}, {"class_weights": P(both)})
+    check("b", {"where": padded >= 0}, {"where": P()}, padded)
+    check(both, {"where": np.arange(16384).reshape(16, 1024) % 5 > 0}, {"where": P(None, both)})
 
     def fn(x, y):
         return loss(x, y, axis_name="b")

@@ -61,6 +61,7 @@ CONTRASTIVE: tuple[Spec, ...] = (
         definition=_ntxent,
         signature="(m,n),(m)->()",
         domain=Domain.parse("embeddings: float[4, 3] in [0.125, 8]; labels: int32[4] in [0, 2)"),
+        peers=("optax.losses:ntxent",),
         properties=(Bounded("ntxent >= 0", lower=0),),
         value_scale=lambda embeddings, labels: np.full(len(embeddings), 100 / 7),
         gradient_scale=lambda embeddings, labels: np.broadcast_to(
@@ -91,6 +92,7 @@ CONTRASTIVE: tuple[Spec, ...] = (
         domain=Domain.parse(
             "anchors: float[4] in [-0.2, 0.2]; positives: float[4] in [-0.2, 0.2]; negatives: float[4] in [-0.2, 0.2]"
         ),
+        peers=("optax.losses:triplet_margin_loss",),
         properties=(
             Relation("triplet_margin_loss(-a, -p, -n) = triplet_margin_loss(a, p, n)", reflected(negate=(0, 1, 2))),
             Bounded("triplet_margin_loss >= 0", lower=0),

@@ -253,6 +253,7 @@ _CROSS_ENTROPIES: tuple[Spec, ...] = (
         signature="(),()->()",
         shapes="pairs",
         domain=Domain.parse("logits: float in [-max, max]; labels: float in [0, 1]"),
+        peers=("optax.losses:sigmoid_focal_loss",),
         properties=(
             Relation("focal loss of (-x, 1 - y)", reflected(negate=(0,), complement=(1,))),
             Bounded("focal loss >= 0", lower=0),
@@ -267,6 +268,7 @@ _CROSS_ENTROPIES: tuple[Spec, ...] = (
         ),
         signature="(n),(n)->()",
         domain=Domain.parse("logits: float[8] in [-40, 40]; labels: float[8] in simplex"),
+        peers=("optax.losses:poly_loss_cross_entropy",),
         properties=(
             Relation("the loss of logits + c", shifted(0)),
             Relation("the loss does not depend on the order of the classes", permuted(0, 1)),
@@ -281,7 +283,7 @@ CROSS_ENTROPIES: tuple[Spec, ...] = (
     *_CROSS_ENTROPIES,
     *(
         # the same of a whole row, under other names
-        dataclasses.replace(_PLAIN, name=f"losses.{name}", fn=fn, peers=(), properties=())
+        dataclasses.replace(_PLAIN, name=f"losses.{name}", fn=fn, peers=(f"optax.losses:{name}",), properties=())
         for name, fn in (
             ("safe_softmax_cross_entropy", losses.safe_softmax_cross_entropy),
             ("ranking_softmax_loss", losses.ranking_softmax_loss),
@@ -293,6 +295,7 @@ CROSS_ENTROPIES: tuple[Spec, ...] = (
         definition=lambda labels, alpha: (1 - alpha) * labels + alpha / labels.shape[-1],
         signature="(n),()->(n)",
         domain=Domain.parse("labels: float[8] in simplex; alpha: float in [0, 1]"),
+        peers=("optax.losses:smooth_labels",),
         properties=(Bounded("0 <= smooth_labels <= 1", lower=0, upper=1),),
         gradient_scale=lambda labels, alpha: np.ones((len(labels), labels.shape[-1] * (labels.shape[-1] + 1))),
     ),

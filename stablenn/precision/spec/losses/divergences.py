@@ -172,6 +172,7 @@ _DIVERGENCES: tuple[Spec, ...] = (
         ),
         signature="(n),(n)->()",
         domain=Domain.parse("log_predictions: float[8] in [-80, 80]; targets: float[8] in [0, 1e30]"),
+        peers=("optax.losses:generalized_kl_divergence",),
         conventions=(
             Convention(
                 "by a target of 0 the derivative is that of p log(p), or 0 where the class is impossible, too",
@@ -234,6 +235,7 @@ DIVERGENCES: tuple[Spec, ...] = (
         _GENERALIZED,
         name="losses.convex_kl_divergence",
         fn=losses.convex_kl_divergence,
+        peers=("optax.losses:convex_kl_divergence",),
         properties=(),
     ),
 )

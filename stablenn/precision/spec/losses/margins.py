@@ -70,6 +70,7 @@ MARGINS: tuple[Spec, ...] = (
         signature="(),()->()",
         shapes="pairs",
         domain=Domain.parse("predictor_outputs: float in [-max, max]; targets: float in [-1, 1]"),
+        peers=("optax.losses:hinge_loss",),
         kinks=(
             Convention(
                 "at the margin the derivative is half of that before it",
@@ -90,6 +91,7 @@ MARGINS: tuple[Spec, ...] = (
         signature="(),()->()",
         shapes="pairs",
         domain=Domain.parse("logits: float; labels: int32 in [0, 2)"),
+        peers=("optax.losses:sparsemax_loss",),
         kinks=(
             Convention(
                 "at the ends of its parabola the derivative is continuous",
@@ -107,6 +109,7 @@ MARGINS: tuple[Spec, ...] = (
         ),
         signature="(n),()->()",
         domain=_SCORES,
+        peers=("optax.losses:multiclass_hinge_loss",),
         kinks=(_ties(1),),
         properties=(
             Relation("the loss does not depend on the order of the classes", permuted(0, index=1)),
@@ -121,6 +124,7 @@ MARGINS: tuple[Spec, ...] = (
         definition=lambda scores, labels: jnp.max(scores) - _own_score(scores, labels),
         signature="(n),()->()",
         domain=_SCORES,
+        peers=("optax.losses:multiclass_perceptron_loss",),
         kinks=(_ties(0),),
         properties=(
             Relation("the loss does not depend on the order of the classes", permuted(0, index=1)),
@@ -134,6 +138,7 @@ MARGINS: tuple[Spec, ...] = (
         definition=_sparsemax,
         signature="(n),()->()",
         domain=_SCORES,
+        # the peer takes no single example
         kinks=(
             Convention(
                 "where a score meets the threshold the derivative is continuous",

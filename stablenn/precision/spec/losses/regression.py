@@ -37,6 +37,7 @@ REGRESSION: tuple[Spec, ...] = (
         signature="(),()->()",
         shapes="equal",
         domain=_PAIRS,
+        peers=("optax.losses:squared_error",),
         properties=(Relation("squared_error(x, y) = squared_error(y, x)", swapped(0, 1)),),
     ),
     Spec(
@@ -46,6 +47,7 @@ REGRESSION: tuple[Spec, ...] = (
         signature="(),()->()",
         shapes="equal",
         domain=_PAIRS,
+        peers=("optax.losses:l2_loss",),
         properties=(Relation("l2_loss(x, y) = l2_loss(y, x)", swapped(0, 1)),),
     ),
     Spec(
@@ -55,6 +57,7 @@ REGRESSION: tuple[Spec, ...] = (
         signature="(),()->()",
         shapes="pairs",
         domain=_PAIRS,
+        peers=("optax.losses:huber_loss",),
         properties=(
             Relation("huber_loss(x, y) = huber_loss(y, x)", swapped(0, 1)),
             Bounded("huber_loss(x, y) <= |x - y|", upper=lambda x, y: jnp.abs(x - y)),
@@ -69,6 +72,7 @@ REGRESSION: tuple[Spec, ...] = (
         signature="(),()->()",
         shapes="pairs",
         domain=_PAIRS,
+        peers=("optax.losses:log_cosh",),
         properties=(
             Relation("log_cosh(x, y) = log_cosh(y, x)", swapped(0, 1)),
             Bounded("log_cosh(x, y) <= |x - y|", upper=lambda x, y: jnp.abs(x - y)),
@@ -80,6 +84,7 @@ REGRESSION: tuple[Spec, ...] = (
         definition=lambda a, b: 1 - _SIMILARITY.definition(a, b),
         signature="(n),(n)->()",
         domain=_SIMILARITY.domain,
+        peers=("optax.losses:cosine_distance",),
         conventions=tuple(_from_one(convention) for convention in _SIMILARITY.conventions),
         properties=(
             Relation("cosine_distance(s a, b) = cosine_distance(a, b)", scaled(0)),

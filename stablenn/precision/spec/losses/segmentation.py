@@ -47,6 +47,7 @@ SEGMENTATION: tuple[Spec, ...] = (
         definition=lambda predictions, targets: jnp.mean(_dice(predictions, targets), -1),
         signature="(b,s,c),(b,s,c)->(b)",
         domain=_CLASSES,
+        peers=("optax.losses:dice_loss",),
         properties=(Bounded("0 <= dice_loss <= 1", lower=0, upper=1),),
         gradient_scale=_parts(2),
     ),
@@ -57,6 +58,7 @@ SEGMENTATION: tuple[Spec, ...] = (
         signature="(b,s,c),(b,s,c)->()",
         # classes that are nearly absent have weights that are infinitely steep
         domain=Domain.parse("predictions: float[1, 3, 2] in [-20, 20]; targets: int32[1, 3, 2] in [0, 2)"),
+        peers=("optax.losses:multiclass_generalized_dice_loss",),
         gradient_scale=_parts(1),
     ),
     Spec(
@@ -65,6 +67,7 @@ SEGMENTATION: tuple[Spec, ...] = (
         definition=lambda predictions, targets: _overlap(1 / (1 + jnp.exp(-predictions)), targets, 1),
         signature="(b,s),(b,s)->(b)",
         domain=_ONE_CLASS,
+        peers=("optax.losses:binary_dice_loss",),
         properties=(Bounded("0 <= binary_dice_loss <= 1", lower=0, upper=1),),
         gradient_scale=_parts(2),
     ),

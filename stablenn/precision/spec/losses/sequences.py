@@ -46,6 +46,7 @@ SEQUENCES: tuple[Spec, ...] = (
             "logits: float[1, 3, 4] in [-20, 20]; logit_paddings: int32[1, 3] in [0, 1); "
             "labels: int32[1, 2] in [1, 4); label_paddings: int32[1, 2] in [0, 1)"
         ),
+        peers=("optax.losses:ctc_loss",),
         properties=(Bounded("ctc_loss >= 0", lower=0),),
         value_scale=lambda logits, *_: _largest(logits)[:, None],
         gradient_scale=lambda logits, *_: np.broadcast_to(_largest(logits)[:, None], (len(logits), logits[0].size)),
