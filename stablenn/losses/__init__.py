@@ -10,7 +10,7 @@ they meet the bars:
 
 `cosine_similarity` is that of `stablenn.nn`. What optax does not have: `z_loss`, `softmax_focal_loss`, `gaussian_nll`,
 `poisson_nll`, `negative_binomial_nll`, `bernoulli_kl_divergence`, `categorical_kl_divergence`, `info_nce`, and the
-keywords ``label_smoothing`` and ``class_weights`` of `softmax_cross_entropy_with_integer_labels`.
+keywords ``label_smoothing``, ``class_weights`` and ``axis_name`` of `softmax_cross_entropy_with_integer_labels`.
 """
 
 from __future__ import annotations

@@ -66,16 +66,21 @@ def _gaussian_nll(predictions, targets, log_variance, full):
     return loss + 0.5 * math.log(2 * math.pi) if full else loss
 
 
-def _deviation(predictions, targets, log_variance, power):
-    """The error times the variance to a power; neither of them need be in the range of the format, nor the square."""
-    largest = jnp.maximum(jnp.abs(predictions), jnp.abs(targets))
-    scale = jnp.where(largest > jnp.finfo(predictions.dtype).max / 4, 0.5, 1)
-    return exp_times(predictions * scale - targets * scale, power * log_variance) / scale
+def _deviation(predictions, targets, log_variance):
+    """The error over the standard deviation; neither of them need be in the range of the format, nor the square."""
+    halved = exp_times(0.5 * predictions - 0.5 * targets, -0.5 * log_variance, 1)
+    plain = exp_times(predictions - targets, -0.5 * log_variance)
+    return jnp.where(_far_apart(predictions, targets), halved, plain)
+
+
+def _far_apart(predictions, targets):
+    """Whether the error may be out of the range of the format."""
+    return jnp.maximum(jnp.abs(predictions), jnp.abs(targets)) > jnp.finfo(predictions.dtype).max / 4
 
 
 @jax.custom_jvp
 def _gaussian(predictions, targets, log_variance):
-    deviation = _deviation(predictions, targets, log_variance, -0.5)
+    deviation = _deviation(predictions, targets, log_variance)
     # halves that are too small for the format, and squares that are too large
     small = 0.5 * (log_variance + deviation * deviation)
     return jnp.where(jnp.abs(deviation) < 1, small, 0.5 * log_variance + (0.5 * deviation) * deviation)
@@ -84,8 +89,12 @@ def _gaussian(predictions, targets, log_variance):
 @_gaussian.defjvp
 def _gaussian_jvp(primals, tangents):
     (predictions, targets, log_variance), (predictions_t, targets_t, log_variance_t) = primals, tangents
-    by_error = _deviation(predictions, targets, log_variance, -1)
-    deviation = _deviation(predictions, targets, log_variance, -0.5)
+    deviation = _deviation(predictions, targets, log_variance)
+    halved = exp_times(0.5 * predictions - 0.5 * targets, -log_variance, 1)
+    # no two powers of two of the format lead from the largest errors to its smallest numbers
+    halved = jnp.where(log_variance > 8, exp_times(deviation, -0.5 * log_variance), halved)
+    plain = exp_times(predictions - targets, -log_variance)
+    by_error = jnp.where(_far_apart(predictions, targets), halved, plain)
     by_variance = 0.5 - (0.5 * deviation) * deviation
     loss = _gaussian(predictions, targets, log_variance)
     return loss, by_error * (predictions_t - targets_t) + by_variance * log_variance_t

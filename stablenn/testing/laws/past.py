@@ -273,11 +273,38 @@ FAILURES: Mapping[str, tuple[tuple, ...]] = {
         (_row(-1e30), _row(-90.0)),
         (_row(-np.inf), _row(-1e6)),  # impossible by prediction, hardly possible in truth
     ),
+    "losses.smoothed_cross_entropy": (
+        (_row(0.0, 1e38), 0, _row(rest=1.18)),  # eight such losses overflow, their mean does not
+        (_row(88.72, rest=0.5), 0, _row(0.0879, rest=0.467)),  # two shares are flushed apart, their sum is not
+    ),
+    "losses.z_loss": ((_row(0.15, -0.1, 0.03, 82.1, 0.04),),),  # a coefficient alone flushes the derivative
+    "losses.softmax_focal_loss": ((_row(40.0), 0), (_row(40.0), 1), (_row(1e37, rest=-1e37), 1)),  # 1 - p is 0
+    "losses.sigmoid_focal_loss": (
+        (-3.4e38, 1.45e-11),  # 1 - p cancels; the derivative is NaN
+        (16.7, 1.0),
+        (88.8, 1.0),
+    ),
+    "losses.poly_loss_cross_entropy": ((_row(40.0, rest=-40.0), _HOT), (_row(40.0, rest=-40.0), _row(rest=0.125))),
+    "losses.generalized_kl_divergence": ((_row(rest=-1.0), _row(25.0)), (_row(rest=-80.0), _row(rest=1e-38))),
+    "losses.multiclass_hinge_loss": (
+        (_row(rest=-3.4e38), 6),  # the margin is lost beside large scores
+        (_row(0.99999994, rest=0.5), 2),  # one score and the margin are rounded into a tie
+    ),
+    "losses.sparsemax_loss": ((3.4e38, 0), (-3.4e38, 0)),  # the square of the piece that does not apply
+    "losses.l2_loss": ((1.8446744e19, 0.9122137),),  # the square overflows, half of it does not
+    "losses.huber_loss": ((0.0, 1.0842021e-19), (1e-9, 0.0), (3.4e38, -3.4e38)),  # (x - 1) + 1
+    "losses.log_cosh": ((3.278e-5, -4.28e-8), (1e-3, 0.0), (0.0, 1.0842021e-19), (3e38, -3e38)),  # log(sum) - log(2)
+    "losses.cosine_distance": (
+        (_row(), _row(1e-3, rest=1.0)),  # NaN for a vector of zeros
+        (_row(1e20, 1.0), _row(1e20, 2.0)),
+        (_row(-0.6676873, 0.16324401, rest=1.0), _row(-0.6676873, 0.16324401, rest=1.0)),  # below 0
+    ),
+    "losses.gaussian_nll": ((1e25, 0.0, 80.0), (1e-25, 0.0, -80.0), (3e38, -3e38, 176.0)),  # the square alone
+    "losses.poisson_nll": ((40.0, 2.3538527e17), (0.0, 1.0), (-80.0, 1e-30)),  # two terms cancel
 }
 
 
 def past_failures(name: str, domain: Domain, *, subnormals: bool) -> tuple[np.ndarray, ...] | None:
-    """The failures of one Spec as a batch of its domain's dtypes; what lies beyond its range moves to the end."""
     """The failures of one Spec as a batch of its domain's dtypes.
 
     What overflows there becomes infinite, or an end of the argument's range.
