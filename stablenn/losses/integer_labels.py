@@ -18,11 +18,12 @@ from stablenn.losses._labels import guarded, names_no_class, own_class, require_
 from stablenn.losses.cross_entropies import cross_entropy
 from stablenn.nn._across import Across, Names, squeezed, summed
 from stablenn.nn._axes import Axis
-from stablenn.nn._elementary.words import two_sum
+from stablenn.nn._elementary.words import single, two_sum
 from stablenn.nn._masks import included, masked
 from stablenn.nn._rounding import rounded_once
+from stablenn.nn._scaling import binade
 from stablenn.nn._shares import exponentials, subtract, to_subtract
-from stablenn.nn._sums import total
+from stablenn.nn._sums import total_of_words
 from stablenn.nn._tangents import instantiate, is_zero
 
 Classes = int | tuple[int, ...]
@@ -308,32 +309,42 @@ def softmax_focal_loss(
 def _softmax_focal_loss(logits, labels, where, alpha, gamma):
     own = own_class(labels, logits.shape[-1])
     log_probability = jnp.sum(jnp.where(own, nn.log_softmax(logits, where=where), 0), -1)
-    missed = jnp.sum(jnp.where(own, _missed(logits, where), 0), -1)
+    rows, cost = jax.lax.stop_gradient((included(logits, where), -log_probability))
+    missed, cost = _missed_and_cost(rows, own, cost)
     gamma = jnp.asarray(gamma, logits.dtype) + jnp.zeros_like(log_probability)
-    loss = _focal(log_probability, jax.lax.stop_gradient(missed), gamma)
+    loss = _focal(log_probability, missed, cost, gamma)
     if alpha is not None:
         loss = loss * jnp.sum(jnp.where(own, alpha.astype(logits.dtype), 0), -1)
     counted = None if where is None else jnp.any(where, -1)
     return guarded(loss, names_no_class(labels, logits.shape[-1]), counted, jnp.sum(logits, -1))
 
 
-def _missed(logits, where):
-    """What is left of 1 for the other classes: their sum, where that is less than the probability."""
-    found = exponentials(included(logits, where), -1)
-    rest = total(jnp.where(found.top, 0, found.exp), (logits.ndim - 1,))
-    return jnp.where(found.top & (found.count == 1), rest / found.total, 1 - found.shares)
+def _missed_and_cost(rows, own, cost):
+    """What is left of 1 for the other classes, and minus the logarithm of the probability.
+
+    Both are made of the sum of the others where that is less than the probability. Their product, a power of it, needs
+    the sum without roundings.
+    """
+    found = exponentials(rows, -1)
+    others = jnp.where(found.top, 0, found.exp)
+    unit = 2 * binade(jnp.max(others, -1, keepdims=True, initial=0))
+    found = found._replace(rest=total_of_words(single(others / unit), -1).rounded * unit)
+    first = found.top & (found.count == 1)
+    missed = jnp.where(first, found.rest / found.total, 1 - found.shares)
+    missed = jnp.sum(jnp.where(own, missed, 0), -1)
+    return missed, jnp.where(jnp.any(own & first, -1), found.log_total.rounded[..., 0], cost)
 
 
 @jax.custom_jvp
-def _focal(log_probability, missed, gamma):
-    """`missed` is 1 minus the probability: given, since it is better known than from the logarithm."""
-    return focused(missed, gamma, -log_probability)
+def _focal(log_probability, missed, cost, gamma):
+    """`missed` and `cost` are given, since they are better known than from the logarithm."""
+    return focused(missed, gamma, cost)
 
 
 @functools.partial(_focal.defjvp, symbolic_zeros=True)
 def _focal_jvp(primals, tangents):
-    (x, given, gamma), (x_t, _, gamma_t) = primals, tangents
-    missed, loss = missed_probability(x), _focal(x, given, gamma)
+    (x, *_, gamma), (x_t, *_, gamma_t) = primals, tangents
+    missed, loss = missed_probability(x), _focal(*primals)
     slope = slope_of_focused(missed, gamma, -x, -jnp.exp(x), -jnp.ones_like(x))
     tangent = slope * instantiate(x_t)
     return loss, tangent if is_zero(gamma_t) else tangent + by_gamma(missed, loss) * gamma_t
