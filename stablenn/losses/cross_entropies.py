@@ -15,7 +15,7 @@ from stablenn.losses._arguments import require_float, require_pairs
 from stablenn.losses._focusing import missed_probability
 from stablenn.nn._across import Across, largest, squeezed, summed
 from stablenn.nn._axes import Axis, axes_of
-from stablenn.nn._masks import included, masked
+from stablenn.nn._masks import included, masked, with_mask
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._shares import exponentials, log_shares
 from stablenn.nn._tangents import instantiate, is_zero
@@ -322,10 +322,11 @@ def smooth_labels(
 
 @rounded_once("labels")
 def _smooth_labels(labels, alpha, axis, where):
+    labels, where = with_mask(labels, where)
     alpha = jnp.asarray(alpha, labels.dtype)
     if where is None:
         axes = axes_of(axis, labels.ndim, "smooth_labels")
         classes = math.prod(labels.shape[i] for i in axes)
     else:
-        classes = jnp.sum(jnp.asarray(where), axis, keepdims=True, dtype=labels.dtype)
+        classes = jnp.sum(where, axis, keepdims=True, dtype=labels.dtype)
     return (1 - alpha) * labels + alpha / classes

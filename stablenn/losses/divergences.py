@@ -254,8 +254,10 @@ def _kl_divergence(log_predictions, targets, axis, where):
 
 
 def _broadcast(one, other, where):
+    """Arrays of one shape, 0 where masked: whatever is there has no part in a derivative, either."""
     one, other = jnp.broadcast_arrays(one, other)
-    return one, other, None if where is None else jnp.broadcast_to(jnp.asarray(where, bool), one.shape)
+    where = None if where is None else jnp.broadcast_to(jnp.asarray(where, bool), one.shape)
+    return masked(one, where), masked(other, where), where
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))

@@ -57,7 +57,8 @@ def softmax_cross_entropy_with_integer_labels(
       axis: the axis of the classes; of several axes, a label is the flat index into them.
       where: classes or examples to include, with the shape of `logits` or of `labels`. An example without any has
         the loss 0 and no gradient, whatever its label; a label whose class is left out has the loss inf.
-      label_smoothing: the probability that is spread evenly over all classes that `where` includes, from 0 to 1.
+      label_smoothing: the probability that is spread evenly over all classes that `where` includes, from 0 to 1; one
+        for all examples, or broadcast against them.
       class_weights: a factor for each class, with shape ``[num_classes]``; None for 1.
       axis_name: inside of ``jax.shard_map``, the mesh axis or axes that the classes are split over: every device has
         the next ``num_classes`` of them, and the labels count through all of them.
@@ -151,9 +152,11 @@ def _integer_cross_entropy(logits, labels, where, smoothing, weights, axis_name)
     if smoothing is None:
         loss = _label_cross_entropy(logits, own, wrong, where, axis)
         if weights is not None:
-            loss = loss * squeezed(summed(jnp.where(own, weights, 0), axis), axis)
+            weight = squeezed(summed(jnp.where(own, weights, 0), axis), axis)
+            # an answer that counts for nothing may be impossible
+            loss = jnp.where((weight == 0) & (loss == jnp.inf), 0, loss) * weight
     else:
-        smoothing = jnp.asarray(smoothing, logits.dtype)
+        smoothing = jnp.broadcast_to(jnp.asarray(smoothing, logits.dtype), logits.shape[:-1])[..., None]
         # a formula of the index, which XLA need not write out
         targets = (1 - smoothing) * own.astype(logits.dtype) + smoothing / jnp.maximum(classes, 1)
         targets = jnp.where(wrong, jnp.nan, targets if weights is None else targets * weights)

@@ -207,7 +207,9 @@ def negative_binomial_nll(
 @rounded_once("log_predictions", "targets", "log_total_count")
 def _negative_binomial_nll(log_predictions, targets, log_total_count, full):
     x, y, a = jnp.broadcast_arrays(log_predictions, targets, log_total_count)
-    loss = _all_failures(x, a) + y * nn.logaddexp(-x, -a) - _log_rises(y, a)
+    spread = nn.logaddexp(-x, -a)
+    spread = jnp.where((y == 0) & (spread == jnp.inf), 0, spread)  # nothing is expected, nothing happened
+    loss = _all_failures(x, a) + y * spread - _log_rises(y, a)
     return loss + jax.scipy.special.gammaln(y + 1) if full else loss
 
 
@@ -241,8 +243,13 @@ def _log_rises(y, a):
     ratio = functools.reduce(jnp.multiply, ((r + (1 + i)) / (r + (count + i)) for i in range(_SHIFT)))
     base = r + (1 + _SHIFT)
     shifted = (count - 1) * jnp.log(base) + _excess(count - 1, base) + jnp.log(ratio) - (count - 1) * small
-    rises = jnp.where(large, _excess(y, jnp.exp(jnp.where(large, a, 3.0))), shifted)
-    return jnp.where(y == 0, 0, rises)
+    many = jnp.exp(jnp.where(large, a, 3.0))
+    rises = jnp.where(large, _excess(y, many), shifted)
+    # of no count there is only the slope, digamma(r) - log(r)
+    few = jnp.maximum(r, 4 * jnp.finfo(r.dtype).tiny)
+    series = (0.5 + (1 / 12 - (1 / 120) / (many * many)) / many) / many
+    slope = jnp.where(large, -series, jax.scipy.special.digamma(few) - small)
+    return jnp.where(y == 0, y * slope, rises)
 
 
 def _excess(y, r):

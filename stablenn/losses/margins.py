@@ -13,6 +13,7 @@ from stablenn import nn
 from stablenn.losses._arguments import require_float, require_integers, require_pairs
 from stablenn.losses._labels import guarded, names_no_class, own_class, require_labels
 from stablenn.nn._elementary.words import two_sum
+from stablenn.nn._masks import masked, with_mask
 from stablenn.nn._rounding import rounded_once
 
 
@@ -101,7 +102,8 @@ def sparsemax_loss(logits: ArrayLike, labels: ArrayLike, *, where: ArrayLike | N
 @jax.jit
 @rounded_once("logits")
 def _sparsemax_loss(logits, labels, where):
-    loss = nn.sparse_plus(jnp.where(labels.astype(bool), -logits, logits))
+    counted, where = with_mask(logits, where)
+    loss = nn.sparse_plus(jnp.where(labels.astype(bool), -1, 1) * masked(counted, where))
     return guarded(loss, names_no_class(labels.astype(int), 2), where, logits)
 
 
@@ -188,15 +190,19 @@ def _require_classes(name, scores, labels, where):
 @functools.partial(jax.jit, static_argnames="margin")
 @rounded_once("scores")
 def _margin_loss(scores, labels, where, margin):
-    scores, own, wrong = _classes(scores, labels)
+    scores, own, wrong = _classes(scores, labels, where)
     return guarded(_largest_lead(scores, own, margin), wrong, where, jnp.sum(scores, -1))
 
 
-def _classes(scores, labels):
-    """Scores of the broadcast shape, one-hot labels as booleans, and which labels name no class."""
+def _classes(scores, labels, where):
+    """Scores of the broadcast shape, one-hot labels as booleans, and which labels name no class.
+
+    The scores of examples that do not count are 0: whatever is there has no part in a derivative, either.
+    """
     labels = jnp.asarray(labels)
     scores, own = jnp.broadcast_arrays(scores, own_class(labels, scores.shape[-1]))
-    return scores, own, jnp.broadcast_to(names_no_class(labels, scores.shape[-1]), scores.shape[:-1])
+    wrong = jnp.broadcast_to(names_no_class(labels, scores.shape[-1]), scores.shape[:-1])
+    return masked(scores, None if where is None else jnp.asarray(where, bool)[..., None]), own, wrong
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -271,7 +277,7 @@ def multiclass_sparsemax_loss(scores: ArrayLike, labels: ArrayLike, *, where: Ar
 @jax.jit
 @rounded_once("scores")
 def _multiclass_sparsemax_loss(scores, labels, where):
-    scores, own, wrong = _classes(scores, labels)
+    scores, own, wrong = _classes(scores, labels, where)
     return guarded(_sparsemax(scores, own), wrong, where, jnp.sum(scores, -1))
 
 

@@ -142,9 +142,11 @@ def _ctc(logits, logit_paddings, labels, label_paddings, blank_id, log_epsilon):
     labels = jnp.clip(counting(labels), 0, logits.shape[-1] - 1)
     repeated = labels[:, :-1] == labels[:, 1:]
 
-    log_probabilities = jnp.moveaxis(nn.log_softmax(spoilt(logits, wrong[:, None, None], logits)), 1, 0)
+    padded = (logit_paddings != 0)[..., None]
+    logits = spoilt(jnp.where(padded, 0, logits), wrong[:, None, None], logits)
+    log_probabilities = jnp.moveaxis(nn.log_softmax(logits), 1, 0)
     emissions = jnp.take_along_axis(log_probabilities, labels[None], -1)
-    frames = emissions, log_probabilities[..., blank_id, None], (jnp.moveaxis(logit_paddings, 1, 0) != 0)[..., None]
+    frames = emissions, log_probabilities[..., blank_id, None], jnp.moveaxis(padded, 1, 0)
 
     def joined(blanks, emitted):
         return nn.logaddexp(blanks[:, 1:], emitted)
@@ -163,7 +165,7 @@ def _ctc(logits, logit_paddings, labels, label_paddings, blank_id, log_epsilon):
         return state, state
 
     nothing = jnp.zeros_like(emissions[0]) + log_epsilon
-    first = jnp.concatenate([jnp.zeros_like(nothing[:, :1]), nothing], -1)
+    first = jnp.concatenate([jnp.zeros_like(log_probabilities[0, :, :1]), nothing], -1)
     (blanks, emitted), (all_blanks, all_emitted) = jax.lax.scan(step, (first, nothing), frames)
     ends = jnp.concatenate([blanks[:, :1], joined(blanks, emitted)], -1)
     length = jnp.sum(counted, -1, keepdims=True)

@@ -61,6 +61,12 @@ def test_binary_labels_are_checked_too():
     assert losses.sparsemax_loss(jnp.float32(0.5), jnp.array(True)) == losses.sparsemax_loss(jnp.float32(0.5), 1)
 
 
+@takers
+def test_every_label_of_int16_may_be_a_class_of_many(loss):
+    scores = jnp.zeros((1, 40000)).at[0, 100].set(3.0)
+    assert loss(scores, np.array([100], np.int16)) == loss(scores, np.array([100]))
+
+
 def test_labels_of_sequences_may_be_narrow():
     logits, frames = np.random.default_rng(3).standard_normal((1, 6, 300)).astype(np.float32), np.zeros((1, 6))
     labels, padded = np.array([[7, 100]]), np.zeros((1, 2))
