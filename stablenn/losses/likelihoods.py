@@ -245,11 +245,16 @@ def _log_rises(y, a):
     shifted = (count - 1) * jnp.log(base) + _excess(count - 1, base) + jnp.log(ratio) - (count - 1) * small
     many = jnp.exp(jnp.where(large, a, 3.0))
     rises = jnp.where(large, _excess(y, many), shifted)
-    # of no count there is only the slope, digamma(r) - log(r)
-    few = jnp.maximum(r, 4 * jnp.finfo(r.dtype).tiny)
+    return jnp.where(y == 0, y * _first_slope(r, small, many, large), rises)
+
+
+def _first_slope(r, log_r, many, large):
+    """digamma(r) - log(r), the derivative of the rises where there is no count; `many` stands for a large r."""
     series = (0.5 + (1 / 12 - (1 / 120) / (many * many)) / many) / many
-    slope = jnp.where(large, -series, jax.scipy.special.digamma(few) - small)
-    return jnp.where(y == 0, y * slope, rises)
+    tiny = r < 1e-9  # where digamma is -1 / r
+    digamma = jax.scipy.special.digamma(jnp.where(tiny, 1, r))
+    digamma = jnp.where(tiny, -jnp.exp(-jnp.maximum(log_r, -80)), digamma)
+    return jnp.where(large, -series, digamma - log_r)
 
 
 def _excess(y, r):
