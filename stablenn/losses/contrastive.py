@@ -13,6 +13,7 @@ from stablenn.losses._arguments import require_float, require_integers
 from stablenn.losses.integer_labels import softmax_cross_entropy_with_integer_labels
 from stablenn.nn._axes import axes_of
 from stablenn.nn._rounding import rounded_once
+from stablenn.nn._scaling import binade
 
 
 @jax.jit
@@ -202,7 +203,9 @@ def _triplet_margin_loss(anchors, positives, negatives, axis, norm_degree, margi
         entries = jnp.concatenate([entries, last], -1)
         largest = jax.lax.stop_gradient(jnp.max(entries, -1, keepdims=True))
         scale = jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)
-        powers = jnp.sum((entries / scale) ** degree, -1)
+        # XLA multiplies by the inverse of a divisor; that of the largest numbers would be flushed
+        unit = 1 / binade(scale)
+        powers = jnp.sum((entries * unit / (scale * unit)) ** degree, -1)
         return jnp.where(powers == 0, 0, jnp.where(powers == 0, 1, powers) ** (1 / degree)) * scale[..., 0]
 
     return jnp.maximum(distance(positives) - distance(negatives) + margin, 0)

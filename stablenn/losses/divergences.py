@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from stablenn.nn._rounding import rounded_once
 from stablenn.nn._shares import exponentials, from_maximum, mean_tangent
 from stablenn.nn._tangents import instantiate, is_zero
 from stablenn.nn._underflow import exp_times, scale_of
-from stablenn.nn.logistic import sigmoid_slope
+from stablenn.nn.logistic import gated, sigmoid_slope
 
 
 @functools.partial(jax.jit, static_argnames="axis")
@@ -322,7 +323,10 @@ def _generalized_kl_divergence(log_predictions, targets, axis, where):
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _divergence_of_measures(q, p, where, axis):
     """The sum of p (log(p) - q) - p + exp(q)."""
-    return _divergence(q, p, where, axis) + jnp.sum(jnp.exp(q) - p, axis, where=where)
+    # beyond this, exp(q) is larger than any p times q
+    exceeds = (q > 1.1 * math.log(jnp.finfo(q.dtype).max)) & ~jnp.isnan(p)
+    sums = _divergence(jnp.where(exceeds, 0, q), p, where, axis) + jnp.sum(jnp.exp(q) - p, axis, where=where)
+    return jnp.where(jnp.any(exceeds, axis, where=where), jnp.inf, sums)
 
 
 @functools.partial(_divergence_of_measures.defjvp, symbolic_zeros=True)
@@ -343,8 +347,8 @@ def _bernoulli_kl_divergence(logits, target_logits):
 
 @jax.custom_jvp
 def _binary_divergence(x, t):
-    positive = nn.sigmoid(t) * (nn.log_sigmoid(t) - nn.log_sigmoid(x))
-    return positive + nn.sigmoid(-t) * (nn.log_sigmoid(-t) - nn.log_sigmoid(-x))
+    positive = gated(nn.log_sigmoid(t) - nn.log_sigmoid(x), t)
+    return positive + gated(nn.log_sigmoid(-t) - nn.log_sigmoid(-x), -t)
 
 
 @_binary_divergence.defjvp

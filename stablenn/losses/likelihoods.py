@@ -240,9 +240,13 @@ def _log_rises(y, a):
     # where r is small, gamma(r + y) / gamma(r + 1) times powers of r, from gamma functions of larger numbers
     small = jnp.where(large, 0, a)
     r, count = jnp.exp(small), jnp.where(y == 0, 1, y)
-    ratio = functools.reduce(jnp.multiply, ((r + (1 + i)) / (r + (count + i)) for i in range(_SHIFT)))
+    ratios = [(r + (1 + i)) / (r + (count + i)) for i in range(_SHIFT)]
+    # one logarithm of all is more accurate, but the product may be too small for the format
+    apart = sum(jnp.log(ratio) for ratio in ratios)
+    together = jnp.log(functools.reduce(jnp.multiply, (jnp.where(count < 1000, ratio, 1) for ratio in ratios)))
     base = r + (1 + _SHIFT)
-    shifted = (count - 1) * jnp.log(base) + _excess(count - 1, base) + jnp.log(ratio) - (count - 1) * small
+    shifted = (count - 1) * jnp.log(base) + _excess(count - 1, base) - (count - 1) * small
+    shifted += jnp.where(count < 1000, together, apart)
     many = jnp.exp(jnp.where(large, a, 3.0))
     rises = jnp.where(large, _excess(y, many), shifted)
     return jnp.where(y == 0, y * _first_slope(r, small, many, large), rises)

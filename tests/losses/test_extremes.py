@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
@@ -156,3 +157,33 @@ def test_sixteen_bits_are_rounded_once():
     out = losses.softmax_cross_entropy_with_integer_labels(logits, jnp.array([3]), label_smoothing=0.1)
     assert out.dtype == jnp.float16
     np.testing.assert_allclose(out, np.log(70_000), rtol=1e-3)
+
+
+@pytest.mark.parametrize("count", [100.0, 1e6, 1e20])
+@pytest.mark.parametrize("a", [-85.0, -30.0, 0.0, 1.0, 30.0])
+def test_counts_may_be_of_any_size(count, a):
+    x = 3.0
+    with mpmath.workdps(60):
+        r, y = mpmath.exp(a), mpmath.mpf(float(np.float32(count)))
+        right = (r + y) * mpmath.log1p(mpmath.exp(x - a)) - y * (x - a) - mpmath.loggamma(r + y) + mpmath.loggamma(r)
+    found = losses.negative_binomial_nll(jnp.float32(x), jnp.float32(count), jnp.float32(a))
+    np.testing.assert_allclose(found, float(right), rtol=1e-5)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_improbable_side_of_two_sure_answers_counts(sign):
+    x, t = sign * 1e4, sign * 90.0
+    right = np.exp(-90.0) * (1e4 - 90 - 1)
+    np.testing.assert_allclose(losses.bernoulli_kl_divergence(jnp.float32(x), jnp.float32(t)), right, rtol=2e-4)
+
+
+def test_expectations_beyond_the_range_cost_infinity():
+    log_predictions, targets = jnp.array([0.0, 3e38]), jnp.array([1.0, 90.0])
+    assert losses.generalized_kl_divergence(log_predictions, targets) == inf
+
+
+def test_triplets_at_the_largest_distances():
+    anchors, positives, negatives = jnp.array([1.0, 90.0]), jnp.array([0.0, -3e38]), jnp.array([-30.0, 1e20])
+    near, far = np.float32(3e38), np.float32(1e20)
+    np.testing.assert_allclose(losses.triplet_margin_loss(anchors, positives, negatives), near - far, rtol=1e-6)
+    assert losses.triplet_margin_loss(anchors, negatives, positives) == 0
