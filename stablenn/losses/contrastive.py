@@ -25,7 +25,8 @@ def ntxent(embeddings: ArrayLike, labels: ArrayLike, temperature: ArrayLike = 0.
         {e^{c_{ij} / \tau} + \sum_{k: y_k \ne y_i} e^{c_{ik} / \tau}},
         \qquad P = \{(i, j): i \ne j, y_i = y_j\}
 
-    with the cosine similarity :math:`c_{ij}` of two embeddings. Without any positive pair it is 0.
+    with the cosine similarity :math:`c_{ij}` of two embeddings, whose squared norms count as at least the distance of
+    1 from the next larger number of the format. Without any positive pair it is 0.
 
     Args:
       embeddings: embeddings, with shape ``[batch, dim]``.

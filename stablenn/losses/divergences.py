@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -264,8 +263,11 @@ def _broadcast(one, other, where):
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _divergence(q, p, where, axis):
     """The sum of p (log(p) - q)."""
-    terms = jnp.where((p == 0) & ~jnp.isnan(q), 0, p * (jnp.log(p) - q))
-    return jnp.sum(terms, axis, where=where)
+    return jnp.sum(_terms(q, p), axis, where=where)
+
+
+def _terms(q, p):
+    return jnp.where((p == 0) & ~jnp.isnan(q), 0, p * (jnp.log(p) - q))
 
 
 @functools.partial(_divergence.defjvp, symbolic_zeros=True)
@@ -323,10 +325,11 @@ def _generalized_kl_divergence(log_predictions, targets, axis, where):
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _divergence_of_measures(q, p, where, axis):
     """The sum of p (log(p) - q) - p + exp(q)."""
-    # beyond this, exp(q) is larger than any p times q
-    exceeds = (q > 1.1 * math.log(jnp.finfo(q.dtype).max)) & ~jnp.isnan(p)
-    sums = _divergence(jnp.where(exceeds, 0, q), p, where, axis) + jnp.sum(jnp.exp(q) - p, axis, where=where)
-    return jnp.where(jnp.any(exceeds, axis, where=where), jnp.inf, sums)
+    expected = jnp.exp(q)
+    # no term is negative: each is infinite where a part of it is, and so is their sum
+    exceeds = (expected == jnp.inf) & ~jnp.isnan(p)
+    terms = _terms(jnp.where(exceeds, 0, q), p) + (expected - p)
+    return jnp.sum(jnp.where(exceeds, jnp.inf, terms), axis, where=where)
 
 
 @functools.partial(_divergence_of_measures.defjvp, symbolic_zeros=True)

@@ -180,6 +180,8 @@ def test_the_improbable_side_of_two_sure_answers_counts(sign):
 def test_expectations_beyond_the_range_cost_infinity():
     log_predictions, targets = jnp.array([0.0, 3e38]), jnp.array([1.0, 90.0])
     assert losses.generalized_kl_divergence(log_predictions, targets) == inf
+    # sums that overflow to both sides, made of terms that do not
+    assert losses.generalized_kl_divergence(jnp.array([0.0, 0.0]), jnp.array([3e38, 3e38])) == inf
 
 
 def test_triplets_at_the_largest_distances():
