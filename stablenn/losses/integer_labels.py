@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from stablenn import nn
 from stablenn.losses._arguments import require_float, require_integers, require_pairs
 from stablenn.losses._focusing import by_gamma, focused, missed_probability, slope_of_focused
-from stablenn.losses._labels import guarded, names_no_class, own_class, require_labels
+from stablenn.losses._labels import counting, guarded, names_no_class, own_class, require_labels
 from stablenn.losses.cross_entropies import cross_entropy
 from stablenn.nn._across import Across, Names, squeezed, summed
 from stablenn.nn._axes import Axis
@@ -150,7 +150,8 @@ def _integer_cross_entropy(logits, labels, where, smoothing, weights, axis_name)
     if where is not None:
         classes = summed(where.astype(logits.dtype), axis)
     if smoothing is None:
-        loss = _label_cross_entropy(logits, own, wrong, where, axis)
+        rows = included(jax.lax.stop_gradient(logits), where)
+        loss = _label_cross_entropy(logits, _answers(rows, labels, own, axis), own, wrong, where, axis)
         if weights is not None:
             weight = squeezed(summed(jnp.where(own, weights, 0), axis), axis)
             # an answer that counts for nothing may be impossible
@@ -164,15 +165,22 @@ def _integer_cross_entropy(logits, labels, where, smoothing, weights, axis_name)
     return loss if where is None else jnp.where(squeezed(classes, axis) > 0, loss, 0)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
-def _label_cross_entropy(logits, own, wrong, where, axis):
-    """That of one-hot labels, in arrays of one shape; NaN where the label is wrong.
+def _answers(rows, labels, own, axis):
+    """The logits of the labels: by their indices, or, where classes are split over devices, as a sum over all."""
+    split = isinstance(axis, Across) or jax.typeof(rows).sharding.spec[-1] is not None
+    if split or not rows.shape[-1]:
+        return summed(jnp.where(own, rows, 0), axis)
+    index = jnp.broadcast_to(jnp.clip(counting(labels), 0, rows.shape[-1] - 1), rows.shape[:-1])
+    return jnp.take_along_axis(rows, index[..., None], -1)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(5,))
+def _label_cross_entropy(logits, answer, own, wrong, where, axis):
+    """That of one-hot labels and their logits, in arrays of one shape; NaN where the label is wrong.
 
     All the sums can be formed at once, as soon as the maximum is known: over devices these are two reductions.
     """
-    rows = included(logits, where)
-    found = exponentials(rows, axis)
-    answer = summed(jnp.where(own, rows, 0), axis)
+    found = exponentials(included(logits, where), axis)
     difference, log = subtract(answer, to_subtract(found.maximum)), found.log_total
     loss = two_sum(log.high, -difference.high)
     rounded = jnp.where(jnp.isfinite(loss.high), loss.low + (log.low - difference.low), 0)
@@ -182,7 +190,7 @@ def _label_cross_entropy(logits, own, wrong, where, axis):
 
 @_label_cross_entropy.defjvp
 def _label_cross_entropy_jvp(axis, primals, tangents):
-    (logits, own, wrong, where), (t, *_) = primals, tangents
+    (logits, _, own, wrong, where), (t, *_) = primals, tangents
     found = exponentials(included(logits, where), axis)
     inverse, t = 1 / found.total, masked(t, where)
     # what a share is more than its label, without forming 1 minus the share
@@ -192,7 +200,7 @@ def _label_cross_entropy_jvp(axis, primals, tangents):
     excess = jnp.where(found.top, excess, -label)
     slopes = found.exp * (t * inverse) + jnp.where(wrong, jnp.nan, excess) * t
     tangent = summed(masked(slopes, where), axis)
-    return _label_cross_entropy(logits, own, wrong, where, axis), squeezed(tangent, axis)
+    return _label_cross_entropy(*primals, axis), squeezed(tangent, axis)
 
 
 class ZLoss(NamedTuple):
