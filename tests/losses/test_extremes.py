@@ -189,3 +189,11 @@ def test_triplets_at_the_largest_distances():
     near, far = np.float32(3e38), np.float32(1e20)
     np.testing.assert_allclose(losses.triplet_margin_loss(anchors, positives, negatives), near - far, rtol=1e-6)
     assert losses.triplet_margin_loss(anchors, negatives, positives) == 0
+
+
+def test_counts_keep_every_digit_of_float64():
+    with mpmath.workdps(40), jax.enable_x64(True):
+        x, y, a = 2.0, 5.0, 2.25
+        r = mpmath.exp(a)
+        right = (r + y) * mpmath.log1p(mpmath.exp(x - a)) - y * (x - a) - mpmath.loggamma(r + y) + mpmath.loggamma(r)
+        np.testing.assert_allclose(losses.negative_binomial_nll(x, y, a), float(right), rtol=2e-14)
