@@ -1,9 +1,14 @@
-"""Our own functions keep every law."""
+"""Our own functions keep every law.
+
+What compiles much takes turns, as do the formats: every Spec meets most of the laws, and every law most of the Specs.
+``pytest --hypothesis-profile=stablenn-ci`` tries all of them on all Specs.
+"""
 
 import dataclasses
 
 import jax
 import pytest
+from hypothesis import settings
 
 from stablenn.floats import NAMES
 from stablenn.precision.spec import SPECS
@@ -15,17 +20,23 @@ OTHERS = ("float64", *NARROW)
 WAYS = (("eager", "jvp"), ("scan", "vmap over the last axis"), ("shard_map", "jvp"), ("one row at a time", "remat"))
 
 
-def dtypes(law, position):
-    """Types in all of them, accuracy in float32 and another one, which changes from one Spec to the next.
+HEAVY = (LENGTHS, TRANSFORMATIONS, CURVATURE)
+THOROUGH = settings.get_current_profile_name() in ("stablenn-ci", "stablenn-nightly")
 
-    What else is stated is tried in float32 and a narrow format; what compiles much, and is written once for all of
-    them, in float32. The benchmark measures accuracy in all four formats.
+
+def dtypes(law, position):
+    """Types in all of them; what else is stated in float32 and, for every second Spec, in another format in turn.
+
+    What compiles much is written once for all of them. The benchmark measures accuracy in all four formats.
     """
     if law is TYPES:
         return NAMES
-    if law in (CURVATURE, LENGTHS, TRANSFORMATIONS):
+    if law in HEAVY:
         return ("float32",)
-    return ("float32", OTHERS[position % 3] if law is ACCURACY else NARROW[position % 2])
+    others = OTHERS if law is ACCURACY else NARROW
+    if THOROUGH:
+        return ("float32", *others)
+    return ("float32",) if position % 2 else ("float32", others[position // 2 % len(others)])
 
 
 def only(law, wanted):
@@ -33,7 +44,7 @@ def only(law, wanted):
 
 
 # Each length compiles anew: few of them are tried here. In a narrow format long rows show whether sums are kept in it.
-FEW = (0, 1, 7, 4097)
+FEW = (0, 1, 2, 7, 4095, 4096, 4097) if THOROUGH else (0, 7, 4097)
 LONG = only(LENGTHS, lambda length: length.size == 4097 and length.quantity == "value")
 # A gap: forward mode multiplies keys by 2^-24 on the way, where those near the smallest normal number are flushed.
 NOT_YET = {("nn.attention_weights", "jvp")}
@@ -47,14 +58,16 @@ ALIASES = {"losses.safe_softmax_cross_entropy", "losses.ranking_softmax_loss", "
 
 def share(law, spec, position):
     """What is tried here of a law that compiles much."""
-    if spec.name in ALIASES and law not in (ACCURACY, SPECIALS, TYPES):
+    spared = HEAVY[position % 3] if not THOROUGH else None
+    if law is spared or (spec.name in ALIASES and law not in (ACCURACY, SPECIALS, TYPES)):
         return only(law, lambda aspect: False)
     if law is LENGTHS:
         return only(law, lambda length: length.size in FEW)
     if law is CURVATURE and spec.name in SCANNED:
         return only(law, lambda aspect: False)
     if law is TRANSFORMATIONS:
-        ways = {way for way in WAYS[position % len(WAYS)] if (spec.name, way) not in NOT_YET}
+        tried = WAYS if THOROUGH else (WAYS[position % len(WAYS)],)
+        ways = {way for ways in tried for way in ways if (spec.name, way) not in NOT_YET}
         return only(law, lambda way: way.name in ways)
     return law
 
@@ -64,7 +77,7 @@ CASES = [
     for position, spec in enumerate(SPECS)
     for law, kinds in [
         *((share(law, spec, position), dtypes(law, position)) for law in LAWS),
-        *(() if spec.name in ALIASES else ((LONG, (NARROW[position % 2],)),)),
+        *(((LONG, (NARROW[position // 3 % 2],)),) if HEAVY[position % 3] is CURVATURE else ()),
     ]
     if law.aspects(spec)
     for dtype in kinds
