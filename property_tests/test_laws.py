@@ -50,8 +50,6 @@ LONG = only(LENGTHS, lambda length: length.size == 4097 and length.quantity == "
 NOT_YET = {("nn.attention_weights", "jvp")}
 # With jax 0.10.2 reverse mode of lax.scan drops the rules of what it scans, and with them second derivatives.
 SCANNED = {"losses.ctc_loss"} if jax.__version_info__ < (0, 12) else set()
-
-
 # Other names of functions whose laws are all tried.
 ALIASES = {"losses.safe_softmax_cross_entropy", "losses.ranking_softmax_loss", "losses.convex_kl_divergence"}
 

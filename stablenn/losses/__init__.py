@@ -28,8 +28,6 @@ from stablenn.losses.cross_entropies import ranking_softmax_loss as ranking_soft
 from stablenn.losses.cross_entropies import safe_softmax_cross_entropy as safe_softmax_cross_entropy
 from stablenn.losses.cross_entropies import smooth_labels as smooth_labels
 from stablenn.losses.cross_entropies import softmax_cross_entropy as softmax_cross_entropy
-from stablenn.losses.divergences import bernoulli_kl_divergence as bernoulli_kl_divergence
-from stablenn.losses.divergences import categorical_kl_divergence as categorical_kl_divergence
 from stablenn.losses.divergences import convex_kl_divergence as convex_kl_divergence
 from stablenn.losses.divergences import generalized_kl_divergence as generalized_kl_divergence
 from stablenn.losses.divergences import kl_divergence as kl_divergence
@@ -42,6 +40,8 @@ from stablenn.losses.integer_labels import z_loss as z_loss
 from stablenn.losses.likelihoods import gaussian_nll as gaussian_nll
 from stablenn.losses.likelihoods import negative_binomial_nll as negative_binomial_nll
 from stablenn.losses.likelihoods import poisson_nll as poisson_nll
+from stablenn.losses.logit_divergences import bernoulli_kl_divergence as bernoulli_kl_divergence
+from stablenn.losses.logit_divergences import categorical_kl_divergence as categorical_kl_divergence
 from stablenn.losses.margins import hinge_loss as hinge_loss
 from stablenn.losses.margins import multiclass_hinge_loss as multiclass_hinge_loss
 from stablenn.losses.margins import multiclass_perceptron_loss as multiclass_perceptron_loss

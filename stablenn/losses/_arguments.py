@@ -43,6 +43,12 @@ def require_pairs(name: str, **arrays: ArrayLike) -> None:
         )
 
 
+def require_float_pairs(name: str, **arrays: ArrayLike) -> None:
+    """What `require_float` and `require_pairs` refuse."""
+    require_float(name, **arrays)
+    require_pairs(name, **arrays)
+
+
 def require_same_shape(name: str, **arrays: ArrayLike) -> None:
     """A ValueError that names both arguments unless their shapes are equal."""
     (one, first), (other, second) = ((argument, jnp.shape(value)) for argument, value in arrays.items())

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stablenn import nn
-from stablenn.losses._arguments import require_float, require_pairs
+from stablenn.losses._arguments import require_float, require_float_pairs, require_pairs
 from stablenn.losses._focusing import missed_probability
 from stablenn.nn._across import Across, largest, squeezed, summed
 from stablenn.nn._axes import Axis, axes_of
@@ -186,8 +186,7 @@ def poly_loss_cross_entropy(
     References:
       Leng et al., `PolyLoss <https://arxiv.org/abs/2204.12511>`_, 2022.
     """
-    require_float("poly_loss_cross_entropy", logits=logits, labels=labels)
-    require_pairs("poly_loss_cross_entropy", logits=logits, labels=labels)
+    require_float_pairs("poly_loss_cross_entropy", logits=logits, labels=labels)
     return _poly_loss(logits, labels, epsilon, axis, where)
 
 

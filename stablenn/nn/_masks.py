@@ -15,6 +15,13 @@ def with_mask(x: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Arr
     return x, mask
 
 
+def paired(one: jax.Array, other: jax.Array, where: ArrayLike | None) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Arrays of one shape, 0 where masked: whatever is there has no part in a derivative, either. And their mask."""
+    one, other = jnp.broadcast_arrays(one, other)
+    where = None if where is None else jnp.broadcast_to(jnp.asarray(where, bool), one.shape)
+    return masked(one, where), masked(other, where), where
+
+
 def masked(values: jax.Array, where: jax.Array | None) -> jax.Array:
     """The entries, 0 where masked."""
     return values if where is None else jnp.where(where, values, 0)

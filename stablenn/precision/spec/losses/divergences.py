@@ -102,6 +102,14 @@ def _categorical_slope_scale(logits, target_logits):
     return np.concatenate([np.maximum(p, np.exp(log_q)), p * np.maximum(sizes, mean)], -1)
 
 
+_BY_A_TARGET_OF_0 = Convention(
+    "by a target of 0 the derivative is that of p log(p), or 0 where the class is impossible, too",
+    applies=lambda log_predictions, targets: np.any(targets == 0, -1),
+    gradient=lambda log_predictions, targets: by_the_second(
+        np.where(log_predictions == -np.inf, 0, -np.inf), targets == 0
+    ),
+)
+
 _DIVERGENCES: tuple[Spec, ...] = (
     Spec(
         name="losses.kl_divergence",
@@ -110,15 +118,7 @@ _DIVERGENCES: tuple[Spec, ...] = (
         signature="(n),(n)->()",
         domain=Domain.parse("log_predictions: float[8] in [-inf, 0]; targets: float[8] in simplex"),
         peers=("optax.losses:kl_divergence",),
-        conventions=(
-            Convention(
-                "by a target of 0 the derivative is that of p log(p), or 0 where the class is impossible, too",
-                applies=lambda log_predictions, targets: np.any(targets == 0, -1),
-                gradient=lambda log_predictions, targets: by_the_second(
-                    np.where(log_predictions == -np.inf, 0, -np.inf), targets == 0
-                ),
-            ),
-        ),
+        conventions=(_BY_A_TARGET_OF_0,),
         properties=(
             Relation("divergence does not depend on the order of the classes", permuted(0, 1)),
             Bounded(
@@ -173,15 +173,7 @@ _DIVERGENCES: tuple[Spec, ...] = (
         signature="(n),(n)->()",
         domain=Domain.parse("log_predictions: float[8] in [-80, 80]; targets: float[8] in [0, 1e30]"),
         peers=("optax.losses:generalized_kl_divergence",),
-        conventions=(
-            Convention(
-                "by a target of 0 the derivative is that of p log(p), or 0 where the class is impossible, too",
-                applies=lambda log_predictions, targets: np.any(targets == 0, -1),
-                gradient=lambda log_predictions, targets: by_the_second(
-                    np.where(log_predictions == -np.inf, 0, -np.inf), targets == 0
-                ),
-            ),
-        ),
+        conventions=(_BY_A_TARGET_OF_0,),
         properties=(
             Relation("divergence does not depend on the order of the classes", permuted(0, 1)),
             Masked("a mask is a slice"),
