@@ -6,7 +6,6 @@ What compiles much takes turns, as do the formats: every Spec meets most of the 
 
 import dataclasses
 
-import jax
 import pytest
 from hypothesis import settings
 
@@ -48,8 +47,6 @@ FEW = (0, 1, 2, 7, 4095, 4096, 4097) if THOROUGH else (0, 7, 4097)
 LONG = only(LENGTHS, lambda length: length.size == 4097 and length.quantity == "value")
 # A gap: forward mode multiplies keys by 2^-24 on the way, where those near the smallest normal number are flushed.
 NOT_YET = {("nn.attention_weights", "jvp")}
-# With jax 0.10.2 reverse mode of lax.scan drops the rules of what it scans, and with them second derivatives.
-SCANNED = {"losses.ctc_loss"} if jax.__version_info__ < (0, 12) else set()
 # Other names of functions whose laws are all tried.
 ALIASES = {"losses.safe_softmax_cross_entropy", "losses.ranking_softmax_loss", "losses.convex_kl_divergence"}
 
@@ -61,8 +58,6 @@ def share(law, spec, position):
         return only(law, lambda aspect: False)
     if law is LENGTHS:
         return only(law, lambda length: length.size in FEW)
-    if law is CURVATURE and spec.name in SCANNED:
-        return only(law, lambda aspect: False)
     if law is TRANSFORMATIONS:
         tried = WAYS if THOROUGH else (WAYS[position % len(WAYS)],)
         ways = {way for ways in tried for way in ways if (spec.name, way) not in NOT_YET}

@@ -18,6 +18,7 @@ from stablenn.losses._labels import counting, guarded, names_no_class, own_class
 from stablenn.losses.cross_entropies import cross_entropy
 from stablenn.nn._across import Across, Names, squeezed, summed
 from stablenn.nn._axes import Axis
+from stablenn.nn._elementary.slopes import with_slope
 from stablenn.nn._elementary.words import single, two_sum
 from stablenn.nn._masks import included, masked
 from stablenn.nn._rounding import rounded_once
@@ -181,6 +182,7 @@ def _label_cross_entropy(logits, answer, own, wrong, where, axis):
     All the sums can be formed at once, as soon as the maximum is known: over devices these are two reductions.
     """
     found = exponentials(included(logits, where), axis)
+    answer = with_slope(answer, summed(jnp.where(own, logits, 0), axis), jnp.ones_like(answer))
     difference, log = subtract(answer, to_subtract(found.maximum)), found.log_total
     loss = two_sum(log.high, -difference.high)
     rounded = jnp.where(jnp.isfinite(loss.high), loss.low + (log.low - difference.low), 0)
@@ -349,7 +351,8 @@ def _missed_and_cost(rows, own, cost):
 @jax.custom_jvp
 def _focal(log_probability, missed, cost, gamma):
     """`missed` and `cost` are given, since they are better known than from the logarithm."""
-    return focused(missed, gamma, cost)
+    missed = with_slope(missed, log_probability, -jnp.exp(log_probability))
+    return focused(missed, gamma, with_slope(cost, log_probability, -jnp.ones_like(cost)))
 
 
 @functools.partial(_focal.defjvp, symbolic_zeros=True)

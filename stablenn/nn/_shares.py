@@ -22,6 +22,7 @@ from stablenn.nn._across import Across, largest, summed
 from stablenn.nn._axes import Axis
 from stablenn.nn._elementary.differences import exp_of_difference
 from stablenn.nn._elementary.logarithm import log1p
+from stablenn.nn._elementary.slopes import with_slope
 from stablenn.nn._elementary.words import Words, two_sum
 from stablenn.nn._masks import included, masked
 from stablenn.nn._underflow import scale_of
@@ -103,9 +104,8 @@ def from_maximum(x: jax.Array, axis: Axis | Across) -> Words:
 def subtract(x: jax.Array, y: jax.Array) -> Words:
     """x - y, exactly; 0 for equal infinities."""
     difference = two_sum(x, -y)
-    return Words(
-        jnp.where(x == y, 0, difference.high), jnp.where(jnp.abs(difference.high) < jnp.inf, difference.low, 0)
-    )
+    high = with_slope(jnp.where(x == y, 0, difference.high), difference.high, jnp.ones_like(x))
+    return Words(high, jnp.where(jnp.abs(difference.high) < jnp.inf, difference.low, 0))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -143,15 +143,9 @@ def softmax_tangent(t: jax.Array, found: Exponentials, axis: Axis | Across, unit
     return jnp.where(found.top, at_top * unit, 0) + elsewhere
 
 
-@jax.custom_jvp
 def _apart(product: jax.Array) -> jax.Array:
     """A product of numbers at least 0 that XLA does not multiply in another order; 0 at the maxima."""
-    return jnp.abs(product)
-
-
-@_apart.defjvp
-def _apart_jvp(primals, tangents):
-    return _apart(*primals), tangents[0]
+    return with_slope(jnp.abs(product), product, jnp.ones_like(product))
 
 
 def log_softmax_tangent(t: jax.Array, found: Exponentials, axis: Axis | Across) -> jax.Array:

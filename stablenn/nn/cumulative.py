@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from stablenn.nn._axes import axes_of
 from stablenn.nn._elementary.exponential import exp
 from stablenn.nn._elementary.logarithm import log
+from stablenn.nn._elementary.slopes import with_slope
 from stablenn.nn._elementary.words import Words, add, divide, multiply, single
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._shares import added, subtract
@@ -75,7 +76,7 @@ def _combine(one: _Prefix, other: _Prefix) -> _Prefix:
 
 def _prefixes(x: jax.Array, tangents: tuple[jax.Array, ...], axis: int, reverse: bool) -> _Prefix:
     # all that depends on x, for those who differentiate, are these exponentials; the maxima drop out of quotients
-    counts = jnp.where(x == -jnp.inf, 0, _unit_exp(x))
+    counts = _unit_exp(x)
     start = _Prefix(jax.lax.stop_gradient(x), single(counts), tuple(t * counts for t in tangents))
     return jax.lax.associative_scan(_combine, start, reverse=reverse, axis=axis)
 
@@ -83,7 +84,8 @@ def _prefixes(x: jax.Array, tangents: tuple[jax.Array, ...], axis: int, reverse:
 @jax.custom_jvp
 def _unit_exp(x):
     """exp(x), beside exp(x) as the unit."""
-    return jnp.ones_like(x)
+    unit = jnp.where(x == -jnp.inf, jnp.zeros_like(x), 1)
+    return with_slope(unit, x, unit)
 
 
 @_unit_exp.defjvp
@@ -96,7 +98,7 @@ def _unit_exp_jvp(primals, tangents):
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _logcumsumexp(x, axis, reverse):
     top, sums, _ = _prefixes(x, (), axis, reverse)
-    out = added(top, log(jnp.maximum(sums.high, 1), sums.low))
+    out = added(top, log(jnp.where(sums.high < 1, 1, sums.high), sums.low))
     return jnp.where(jnp.isnan(top) | (top == -jnp.inf), top, out)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.logarithm import assembled, remainder
+from stablenn.nn._elementary.slopes import with_slope
 from stablenn.nn._elementary.words import Words, add, fast_two_sum, product
 from stablenn.nn._rounding import rounded_once
 from stablenn.nn._tangents import instantiate, is_zero
@@ -285,4 +286,5 @@ def _split(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     exponent = (pattern >> bits.type(info.nmant)) - bits.type(info.maxexp - 1)
     mantissa = pattern - (exponent << bits.type(info.nmant))
     exponent = exponent.astype(x.dtype) - jnp.where(subnormal, lift, jnp.zeros_like(x))
-    return exponent, jax.lax.bitcast_convert_type(mantissa, x.dtype)
+    mantissa = jax.lax.bitcast_convert_type(mantissa, x.dtype)
+    return exponent, with_slope(mantissa, x, mantissa / x)

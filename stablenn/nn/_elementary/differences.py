@@ -14,7 +14,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from stablenn.nn._elementary.exponential import log_2_parts
-from stablenn.nn._elementary.words import two_sum, without_derivative
+from stablenn.nn._elementary.slopes import with_slope
+from stablenn.nn._elementary.words import two_sum
 
 # Chebyshev's approximation of (exp(r) - 1 - r) / r^2 (mpmath.chebyfit), from the constant term on: up to 2^-26 and
 # 2^-55 of exp(r).
@@ -36,14 +37,15 @@ _FLOAT64 = (
 def exp_of_difference(x: jax.Array, y: jax.Array, power: int, where_equal: ArrayLike) -> jax.Array:
     """exp(x - y) * 2^power for x up to y; `where_equal` stands for it where x == y, infinities included."""
     unit, change, vanishes = factors_of_difference(x, y, power)
-    return jnp.where(x == y, where_equal, jnp.where(vanishes, 0, (1 + change) * unit))
+    exp = jnp.where(x == y, 2.0**power, jnp.where(vanishes, 0, (1 + change) * unit))
+    return with_slope(jnp.where(x == y, where_equal, exp), x, exp)
 
 
 def factors_of_difference(x: jax.Array, y: jax.Array, power: int = 0) -> tuple[jax.Array, jax.Array, jax.Array]:
     """p and c in exp(x - y) * 2^power = p (1 + c), and where that is too small for the format, whatever they are."""
     info = jnp.finfo(x.dtype)
     integer = np.dtype(f"int{info.bits}")
-    difference, error = two_sum(without_derivative(x), -y)
+    difference, error = two_sum(x, -y)
     # n is an integer in the last digits of a sum with 2^digits, and there the exponent of the result as well
     unit = np.asarray(2.0**info.nmant + (info.maxexp - 1 + power), x.dtype)
     bits = jax.lax.bitcast_convert_type(difference * (1 / math.log(2)) + unit, integer)

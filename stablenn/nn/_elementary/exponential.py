@@ -20,7 +20,6 @@ from stablenn.nn._elementary.words import (
     ldexp,
     power_of_two,
     select,
-    without_derivative,
 )
 
 LOG_2 = Fraction("0.693147180559945309417232121458176568075500134360255254120680")
@@ -56,7 +55,7 @@ def reduced_exp(x: jax.Array, low: jax.Array | None = None) -> Reduced:
     """exp(x + low), where `low` is a few ulps of x; cut off where the exponent is four times that of the format."""
     # that leaves room for the exponents of other factors; the products with log 2 are still exact
     lowest, _ = reach(x.dtype)
-    whole, x = x, jnp.minimum(jnp.maximum(without_derivative(x), 2 * lowest), -2 * lowest)
+    whole, x = x, jnp.minimum(jnp.maximum(x, 2 * lowest), -2 * lowest)
     low = None if low is None else jnp.where(whole == x, low, 0)
     n = nearest_integer(x * (1 / math.log(2)))
     high, middle, last = log_2_parts(x.dtype)
@@ -92,7 +91,7 @@ def light_exp(x: jax.Array, low: jax.Array | None = None, lowest: float | None =
 
     The sum, once rounded, is within 0.8 ulps. Where x is below `lowest` it is cut off there.
     """
-    whole, x = x, jnp.maximum(without_derivative(x), 2 * reach(x.dtype)[0] if lowest is None else lowest)
+    whole, x = x, jnp.maximum(x, 2 * reach(x.dtype)[0] if lowest is None else lowest)
     n = nearest_integer(x * (1 / math.log(2)))
     high, middle, last = log_2_parts(x.dtype)
     r = (x - n * high) - n * (middle + last)
@@ -109,7 +108,7 @@ def factored_exp(x: jax.Array, power: int = 0, low: jax.Array | None = None) -> 
 
 def factored_exp2(x: jax.Array, power: int, low: jax.Array) -> tuple[jax.Array, jax.Array]:
     """p and c in 2^(x + low + power) = p (1 + c), likewise, where `low` may be up to a tenth."""
-    x = jnp.maximum(without_derivative(x), float(jnp.finfo(x.dtype).minexp) - 1 - power)
+    x = jnp.maximum(x, float(jnp.finfo(x.dtype).minexp) - 1 - power)
     n = nearest_integer(x)
     f = (x - n) + low
     log_2, length = float(LOG_2), 14 if jnp.finfo(x.dtype).bits == 64 else 8

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from stablenn.nn._elementary.exponential import log_2_parts
-from stablenn.nn._elementary.words import Words, fast_two_sum, two_sum, without_derivative
+from stablenn.nn._elementary.slopes import with_slope
+from stablenn.nn._elementary.words import Words, fast_two_sum, two_sum
 
 # Chebyshev's approximation of (log(1 + f) - f + f^2/2) / f^3 (mpmath.chebyfit), from the constant term on: up to 2^-26
 # and 2^-54 of a third.
@@ -50,7 +51,7 @@ _FLOAT64 = (
 
 def log(x: jax.Array, low: jax.Array | float = 0.0) -> Words:
     """log(x + low) for normal positive x, where `low` is a few ulps of x at most, or anything small beside x = 1."""
-    k, mantissa, inverse = _split(without_derivative(x))
+    k, mantissa, inverse = _split(x)
     return assembled(k, *two_sum(mantissa - 1, low * inverse))
 
 
@@ -76,7 +77,7 @@ def log1p(x: Words) -> Words:
     """log(1 + x) for x > -1."""
     larger, smaller = jnp.maximum(x.high, 1), jnp.minimum(x.high, 1)
     total = fast_two_sum(larger, smaller)
-    k, mantissa, inverse = _split(without_derivative(total.high))
+    k, mantissa, inverse = _split(total.high)
     # half an ulp at most: less than the difference, or all there is
     f = fast_two_sum(mantissa - 1, total.low * inverse)
     return assembled(k, f.high, f.low + x.low * inverse)
@@ -101,4 +102,5 @@ def _split(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     shifted = k << bits.type(info.nmant)
     inverse = one - jnp.minimum(shifted, one - np.array(info.tiny, x.dtype).view(bits))
     mantissa = jax.lax.bitcast_convert_type(pattern - shifted, x.dtype)
+    mantissa = with_slope(mantissa, x, mantissa / x)
     return k.astype(x.dtype), mantissa, jax.lax.bitcast_convert_type(inverse, x.dtype)

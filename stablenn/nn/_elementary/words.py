@@ -152,17 +152,6 @@ def ldexp(x: jax.Array, exponent: jax.Array) -> jax.Array:
     return x * first * second
 
 
-@jax.custom_jvp
-def without_derivative(x: jax.Array) -> jax.Array:
-    """x, which must not be differentiated: through bit patterns a derivative would silently be zero."""
-    return x
-
-
-@without_derivative.defjvp
-def _without_derivative_jvp(primals, tangents):
-    raise NotImplementedError("elementary functions have no derivatives: give one to what is made of them")
-
-
 def apart(x: jax.Array, result: jax.Array) -> jax.Array:
     """The result of a long elementwise computation on x, kept apart from reductions that follow.
 
