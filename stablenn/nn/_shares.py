@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from stablenn.nn._across import Across, largest, summed
 from stablenn.nn._axes import Axis
+from stablenn.nn._chunks import row_sums
 from stablenn.nn._elementary.differences import exp_of_difference
 from stablenn.nn._elementary.logarithm import log1p
 from stablenn.nn._elementary.slopes import with_slope
@@ -72,11 +73,19 @@ class Exponentials(NamedTuple):
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def exponentials(x: jax.Array, axis: Axis | Across, maximum: jax.Array | None = None) -> Exponentials:
     maximum = maximum_of(x, axis) if maximum is None else maximum
-    mark = 4 * float(jnp.finfo(x.dtype).tiny)
-    exp = exp_of_difference(x, to_subtract(maximum), -int(math.log2(scale_of(x.dtype).half)), -mark)
+    shift, mark = to_subtract(maximum), 4 * float(jnp.finfo(x.dtype).tiny)
+
+    def marked(x, shift):
+        return exp_of_difference(x, shift, -int(math.log2(scale_of(x.dtype).half)), -mark)
+
+    def sums(x, shift, axis):
+        exp = marked(x, shift)
+        return summed(exp - jnp.abs(exp), axis), summed(exp, axis)
+
+    marks, rest = row_sums(sums, x, shift, axis, -jnp.inf)
     # rounded, it keeps XLA from multiplying this factor and a later one first, out of the range
-    count = jnp.round(summed(exp - jnp.abs(exp), axis) * (-0.5 / mark))
-    return Exponentials(maximum, exp, summed(exp, axis) + count * mark, count)
+    count = jnp.round(marks * (-0.5 / mark))
+    return Exponentials(maximum, marked(x, shift), rest + count * mark, count)
 
 
 @exponentials.defjvp
