@@ -1,13 +1,16 @@
-"""Time stablenn.nn beside its peers: value and gradient, both compiled, by turns in one run.
+"""Time the kit beside its peers: value and gradient, both compiled, by turns in one run.
 
     python -m benchmarks.speed [--functions NAMES] [--shapes NAMES] [--dtypes NAMES] [--markdown FILE]
 
-A figure is the peer's median time over ours: above 1, ours is faster. The gradient is that of a weighted sum. The
-floor is ``x * 2`` for results of the shape of x, and the sum of x otherwise.
+A figure is the peer's median time over ours: above 1, ours is faster. The gradient is that of a weighted sum; of a
+loss the mean is taken, and its gradient together with its value. The floor is ``x * 2`` for results of the shape of
+x, and the sum of x otherwise. The memory is what XLA says a gradient takes beside arguments and results, ours and
+theirs in MiB.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -49,33 +52,70 @@ class Times(NamedTuple):
         return statistics.median(self.ours) / statistics.median(self.floor)
 
 
-def gradient(fn: Callable) -> Callable:
-    """The derivative of the sum of fn's results times weights, by every argument."""
+@dataclasses.dataclass(frozen=True)
+class Calls:
+    """What is timed, compiled, and the arguments; the floor takes the first."""
 
-    def weighted(arguments, weights):
-        return jnp.sum(fn(*arguments) * weights)
+    ours: Callable
+    theirs: Callable
+    floor: Callable
+    arguments: tuple
 
-    return jax.grad(weighted)
+    @property
+    def turns(self) -> list[Callable]:
+        """Calls without arguments: of ours, theirs and the floor."""
+        return [
+            lambda: self.ours(*self.arguments),
+            lambda: self.theirs(*self.arguments),
+            lambda: self.floor(self.arguments[0]),
+        ]
+
+    @property
+    def memory(self) -> tuple[float, float]:
+        """Temporary bytes in MiB, ours and theirs."""
+        compiled = (fn.lower(*self.arguments).compile() for fn in (self.ours, self.theirs))
+        return tuple(c.memory_analysis().temp_size_in_bytes / 2**20 for c in compiled)
 
 
-def calls_of(case: Case, quantity: str, shape: tuple[int, ...], dtype: str) -> list[Callable]:
-    """What is timed: ours, theirs, and the floor, each a call without arguments."""
+def calls_of(case: Case, quantity: str, shape: tuple[int, ...], dtype: str) -> Calls:
+    """The value, or the gradient by every float argument."""
     rng = np.random.default_rng(0)
-    arguments = tuple(jnp.asarray(make(rng.standard_normal(shape)), dtype) for make in case.arguments)
+    made = (make(rng.standard_normal(shape)) for make in case.arguments)
+    arguments = tuple(jnp.asarray(a, None if np.issubdtype(a.dtype, np.integer) else dtype) for a in made)
     like = jax.eval_shape(case.ours, *arguments)
     floor = jax.jit((lambda x: x * 2) if quantity == "gradient" or like.shape == shape else jnp.sum)
-    functions = jax.jit(case.ours), jax.jit(case.theirs)
-    if quantity == "gradient":
+    functions = [jax.jit(case.ours), jax.jit(case.theirs)]
+    if case.is_objective:
+        floor = floor if quantity == "gradient" else jax.jit(jnp.sum)
+        functions = [_mean_of(fn) for fn in functions]
+        if quantity == "gradient":
+            functions = [jax.value_and_grad(fn) for fn in functions]
+    elif quantity == "gradient":
         weights = jnp.asarray(rng.standard_normal(like.shape), like.dtype)
-        ours, theirs = (jax.jit(gradient(fn)) for fn in functions)
-        return [lambda: ours(arguments, weights), lambda: theirs(arguments, weights), lambda: floor(arguments[0])]
-    return [lambda: functions[0](*arguments), lambda: functions[1](*arguments), lambda: floor(arguments[0])]
+        functions = [_gradient_of(fn, len(arguments)) for fn in functions]
+        arguments = (*arguments, weights)
+    return Calls(*map(jax.jit, functions), floor, arguments)
 
 
-def require_same(name: str, calls: Sequence[Callable]) -> None:
+def _mean_of(fn: Callable) -> Callable:
+    return lambda *arguments: jnp.mean(fn(*arguments))
+
+
+def _gradient_of(fn: Callable, count: int) -> Callable:
+    """The derivative of the sum of fn's results times weights, by every argument."""
+
+    def weighted(*arguments_and_weights):
+        *arguments, weights = arguments_and_weights
+        return jnp.sum(fn(*arguments) * weights)
+
+    return jax.grad(weighted, tuple(range(count)))
+
+
+def require_same(name: str, calls: Calls) -> None:
     """Refuse to compare the speed of two functions whose values differ by more than rounding."""
-    ours, theirs = (np.asarray(call(), np.float64) for call in calls[:2])
-    coarse = 2.0 ** -(jnp.finfo(calls[0]().dtype).nmant // 2)
+    ours, theirs = (fn(*calls.arguments) for fn in (calls.ours, calls.theirs))
+    coarse = 2.0 ** -(jnp.finfo(ours.dtype).nmant // 2)
+    ours, theirs = (np.asarray(value, np.float64) for value in (ours, theirs))
     if not np.allclose(ours, theirs, rtol=coarse, atol=coarse):
         raise click.ClickException(f"{name}: the peer's values are not ours: it is another function")
 
@@ -102,7 +142,7 @@ def main(functions: str, shapes: str, dtypes: str, rounds: int, markdown: Path |
     names, formats = choose("--functions", split(functions), CASES), dtype_names(dtypes)
     chosen = choose("--shapes", split(shapes), SHAPES)
     jax.config.update("jax_enable_x64", "float64" in formats)
-    columns = ["function", "dtype", "shape", "value", "spread", "to floor", "gradient", "spread", "to floor"]
+    columns = ["function", "dtype", "shape", "value", "spread", "to floor", "gradient", "spread", "to floor", "memory"]
     lines = [
         f"jax {jax.__version__}, {platform_name(find_device())}, {rounds} rounds",
         "",
@@ -119,10 +159,11 @@ def main(functions: str, shapes: str, dtypes: str, rounds: int, markdown: Path |
                 calls = calls_of(CASES[name], quantity, SHAPES[shape], dtype)
                 if quantity == "value":
                     require_same(name, calls)
-                times = interleave(calls, rounds)
+                times = interleave(calls.turns, rounds)
                 low, high = times.spread
                 row += [f"{times.ratio:.2f}", f"{low:.2f} to {high:.2f}", f"{times.above_floor:.1f}"]
-            lines.append(f"| {' | '.join(row)} |")
+            ours, theirs = calls.memory
+            lines.append(f"| {' | '.join([*row, f'{ours:.1f}, {theirs:.1f}'])} |")
             if markdown is None:
                 console().print(lines[-1], highlight=False, markup=False)
     if markdown is None:

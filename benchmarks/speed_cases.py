@@ -1,4 +1,4 @@
-"""What the speed of stablenn.nn is measured on: each function beside its peer, or beside plain jax.numpy.
+"""What the speed of the kit is measured on: each function beside its peer, or beside plain jax.numpy.
 
 Chosen before the kit was made fast. No function may look at these shapes.
 """
@@ -13,18 +13,35 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from stablenn import nn
+from stablenn import losses, nn
 
-SHAPES = {"square": (1000, 1000), "long rows": (16, 65536), "short rows": (10007, 97)}
+SHAPES = {
+    "square": (1000, 1000),
+    "long rows": (16, 65536),
+    "short rows": (10007, 97),
+    "few classes": (128, 10),
+    "classes": (4096, 1000),
+    "prime classes": (1021, 8191),
+    "vocabulary": (512, 50257),
+    "large vocabulary": (256, 131072),
+    "vector": (10_000_000,),
+}
+ROWS = ("square", "long rows", "short rows")
+VOCABULARIES = ("vocabulary", "large vocabulary")
+CLASSES = ("few classes", "short rows", "classes", "prime classes", *VOCABULARIES)
 
 
 class Case(NamedTuple):
-    """Two functions of the same arguments, and how the arguments are made of normal numbers."""
+    """Two functions of the same arguments, and how the arguments are made of normal numbers.
+
+    Of an objective the mean is timed, and its value together with its gradient.
+    """
 
     ours: Callable
     theirs: Callable
     arguments: tuple[Callable[[np.ndarray], np.ndarray], ...]
-    shapes: tuple[str, ...] = tuple(SHAPES)
+    shapes: tuple[str, ...] = ROWS
+    is_objective: bool = False
 
 
 def _wide(z: np.ndarray) -> np.ndarray:
@@ -41,6 +58,18 @@ def _positive(z: np.ndarray) -> np.ndarray:
 
 def _unit(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
+
+
+def _class_of_row(z: np.ndarray) -> np.ndarray:
+    return np.int32(np.abs(z[..., 0]) * 1e6) % z.shape[-1]
+
+
+def _sign(z: np.ndarray) -> np.ndarray:
+    return np.float32(z > 0)
+
+
+def _shares(z: np.ndarray) -> np.ndarray:
+    return np.exp(z) / np.exp(z).sum(-1, keepdims=True)
 
 
 def _layer_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
@@ -118,7 +147,9 @@ CASES |= {
     ),
     "softmax": Case(nn.softmax, jax.nn.softmax, (_wide,)),
     "log_softmax": Case(nn.log_softmax, jax.nn.log_softmax, (_wide,)),
-    "logsumexp": Case(lambda x: nn.logsumexp(x, -1), lambda x: jax.nn.logsumexp(x, -1), (_wide,)),
+    "logsumexp": Case(
+        lambda x: nn.logsumexp(x, -1), lambda x: jax.nn.logsumexp(x, -1), (_wide,), (*ROWS, *VOCABULARIES)
+    ),
     "logsumexp_with_factors": Case(
         lambda x, b: nn.logsumexp(x, -1, b), lambda x, b: jax.nn.logsumexp(x, -1, b), (_wide, _positive)
     ),
@@ -137,3 +168,20 @@ CASES |= {
         _with_ten_heads(nn.attention_weights), _with_ten_heads(_attention_weights), (_plain, _plain), ("square",)
     ),
 }
+
+
+def _objective(name: str, *arguments: Callable, shapes: tuple[str, ...] = CLASSES) -> tuple[str, Case]:
+    return name, Case(getattr(losses, name), getattr(optax.losses, name), arguments, shapes, True)
+
+
+OBJECTIVES: dict[str, Case] = dict(
+    [
+        _objective("softmax_cross_entropy_with_integer_labels", _wide, _class_of_row),
+        _objective("softmax_cross_entropy", _wide, _shares),
+        _objective("sigmoid_binary_cross_entropy", _wide, _sign, shapes=("classes", "vector")),
+        _objective("sigmoid_focal_loss", _wide, _sign, shapes=("classes", "vector")),
+        _objective("kl_divergence", _wide, _shares, shapes=("classes",)),
+        _objective("log_cosh", _wide, _plain, shapes=("classes",)),
+    ]
+)
+CASES |= {f"losses.{name}": case for name, case in OBJECTIVES.items()}

@@ -21,7 +21,7 @@ from stablenn.nn._axes import Axis
 from stablenn.nn._elementary.slopes import with_slope
 from stablenn.nn._elementary.words import single, two_sum
 from stablenn.nn._masks import included, masked
-from stablenn.nn._rounding import rounded_once
+from stablenn.nn._rounding import at_least_float32, rounded_once, widened
 from stablenn.nn._scaling import binade
 from stablenn.nn._shares import exponentials, subtract, to_subtract
 from stablenn.nn._sums import total_of_words
@@ -135,7 +135,7 @@ def _with_classes_last(
 
 
 @functools.partial(jax.jit, static_argnames="axis_name")
-@rounded_once("logits")
+@rounded_once("logits", widen=False)
 def _integer_cross_entropy(logits, labels, where, smoothing, weights, axis_name):
     size, first, axis = logits.shape[-1], 0, -1
     if axis_name is not None:
@@ -146,10 +146,12 @@ def _integer_cross_entropy(logits, labels, where, smoothing, weights, axis_name)
     wrong = names_no_class(labels, _number_of_classes(logits, axis_name))
     wrong = jnp.broadcast_to(wrong[..., None], (*own.shape[:-1], 1))
     where = None if where is None else jnp.broadcast_to(where, logits.shape)
-    weights = None if weights is None else jnp.broadcast_to(weights.astype(logits.dtype), logits.shape)
+    weights = (
+        None if weights is None else jnp.broadcast_to(weights.astype(at_least_float32(logits.dtype)), logits.shape)
+    )
     classes = _number_of_classes(logits, axis_name)
     if where is not None:
-        classes = summed(where.astype(logits.dtype), axis)
+        classes = summed(where.astype(at_least_float32(logits.dtype)), axis)
     if smoothing is None:
         rows = included(jax.lax.stop_gradient(logits), where)
         loss = _label_cross_entropy(logits, _answers(rows, labels, own, axis), own, wrong, where, axis)
@@ -158,6 +160,7 @@ def _integer_cross_entropy(logits, labels, where, smoothing, weights, axis_name)
             # an answer that counts for nothing may be impossible
             loss = jnp.where((weight == 0) & (loss == jnp.inf), 0, loss) * weight
     else:
+        logits = widened(logits)
         smoothing = jnp.broadcast_to(jnp.asarray(smoothing, logits.dtype), logits.shape[:-1])[..., None]
         # a formula of the index, which XLA need not write out
         targets = (1 - smoothing) * own.astype(logits.dtype) + smoothing / jnp.maximum(classes, 1)
@@ -182,7 +185,8 @@ def _label_cross_entropy(logits, answer, own, wrong, where, axis):
     All the sums can be formed at once, as soon as the maximum is known: over devices these are two reductions.
     """
     found = exponentials(included(logits, where), axis)
-    answer = with_slope(answer, summed(jnp.where(own, logits, 0), axis), jnp.ones_like(answer))
+    answer = widened(answer)
+    answer = with_slope(answer, summed(jnp.where(own, widened(logits), 0), axis), jnp.ones_like(answer))
     difference, log = subtract(answer, to_subtract(found.maximum)), found.log_total
     loss = two_sum(log.high, -difference.high)
     rounded = jnp.where(jnp.isfinite(loss.high), loss.low + (log.low - difference.low), 0)
@@ -194,7 +198,7 @@ def _label_cross_entropy(logits, answer, own, wrong, where, axis):
 def _label_cross_entropy_jvp(axis, primals, tangents):
     (logits, _, own, wrong, where), (t, *_) = primals, tangents
     found = exponentials(included(logits, where), axis)
-    inverse, t = 1 / found.total, masked(t, where)
+    inverse, t = 1 / found.total, masked(widened(t), where)
     # what a share is more than its label, without forming 1 minus the share
     share = inverse * (1 / found.half)
     label = own.astype(t.dtype)

@@ -43,11 +43,11 @@ def row_sums(sums: Sums, x: jax.Array, by_row: jax.Array, axis: Axis | Across, f
 
 
 def _by_columns(sums: Sums, x: jax.Array, by_row: jax.Array, fill: float, columns: int) -> tuple[jax.Array, ...]:
-    length = x.shape[-1]
+    length, part = x.shape[-1], _parts(x, 1)
 
     def add_chunk(i, totals):
         start = jnp.minimum(i * columns, length - columns)
-        chunk = jax.lax.dynamic_slice_in_dim(x, start, columns, -1)
+        chunk = part(start, columns)
         seen = jax.lax.broadcasted_iota(jnp.int32, chunk.shape, 1) < i * columns - start
         news = sums(jnp.where(seen, fill, chunk), by_row, -1)
         exact = [two_sum(high, new) for (high, _), new in zip(totals, news, strict=True)]
@@ -59,10 +59,11 @@ def _by_columns(sums: Sums, x: jax.Array, by_row: jax.Array, fill: float, column
 
 
 def _by_rows(sums: Sums, x: jax.Array, by_row: jax.Array, rows: int) -> tuple[jax.Array, ...]:
+    part, theirs = _parts(x, 0), _parts(by_row, 0)
+
     def put_chunk(i, found):
         start = jnp.minimum(i * rows, len(x) - rows)
-        chunk, theirs = (jax.lax.dynamic_slice_in_dim(part, start, rows, 0) for part in (x, by_row))
-        news = sums(chunk, theirs, -1)
+        news = sums(part(start, rows), theirs(start, rows), -1)
         return [
             jax.lax.dynamic_update_slice_in_dim(whole, new, start, 0) for whole, new in zip(found, news, strict=True)
         ]
@@ -71,5 +72,16 @@ def _by_rows(sums: Sums, x: jax.Array, by_row: jax.Array, rows: int) -> tuple[ja
     return tuple(jax.lax.fori_loop(0, -(-len(x) // rows), put_chunk, zeros))
 
 
+def _parts(x: jax.Array, axis: int) -> Callable[[jax.Array, int], jax.Array]:
+    """What takes slices of x in a loop, as bits: all of a 16-bit array XLA would convert before the loop."""
+    bits = jax.lax.bitcast_convert_type(x, jnp.uint16) if x.dtype.itemsize == 2 else x
+
+    def part(start, size):
+        return jax.lax.bitcast_convert_type(jax.lax.dynamic_slice_in_dim(bits, start, size, axis), x.dtype)
+
+    return part
+
+
 def _zeros(sums: Sums, x: jax.Array, by_row: jax.Array) -> list[jax.Array]:
-    return [jnp.zeros(part.shape, part.dtype) for part in jax.eval_shape(lambda *args: sums(*args, -1), x, by_row)]
+    found = jax.eval_shape(lambda x, by_row: sums(x, by_row, -1), x, by_row)
+    return [jnp.zeros(part.shape, part.dtype) for part in found]

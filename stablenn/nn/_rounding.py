@@ -35,16 +35,22 @@ def converted(value, dtype) -> jax.Array:
     return value if value.dtype == dtype else value.astype(dtype)
 
 
+def widened(value: jax.Array) -> jax.Array:
+    """`value` in the dtype to compute in."""
+    return converted(value, at_least_float32(value.dtype))
+
+
 def _weakened(value: jax.Array) -> jax.Array:
     """`value` with the weak type that it lost where it was made of bit patterns."""
     return convert_element_type_p.bind(value, new_dtype=value.dtype, weak_type=True, sharding=None)
 
 
-def rounded_once(*names: str) -> Callable[[Callable], Callable]:
+def rounded_once(*names: str, widen: bool = True) -> Callable[[Callable], Callable]:
     """Promote the arguments `names` to one float dtype, at least float32, and round the results to theirs.
 
     The casts are outside of any custom derivative rule, so that gradients too are computed in float32 and rounded
-    once. Arguments that are None stay None.
+    once. Arguments that are None stay None. Without `widen` 16-bit arguments stay so, too: for functions that convert
+    them a part at a time, and compute in float32 all the same.
     """
 
     def decorate(fn: Callable) -> Callable:
@@ -56,7 +62,7 @@ def rounded_once(*names: str) -> Callable[[Callable], Callable]:
             bound.apply_defaults()  # a number is promoted like one that was given
             given = {name: v for name in names if (v := bound.arguments[name]) is not None}
             dtype = float_dtype(fn.__name__.lstrip("_"), **given)
-            wide = at_least_float32(dtype)
+            wide = at_least_float32(dtype) if widen else dtype
             bound.arguments.update({name: converted(value, wide) for name, value in given.items()})
             is_weak = all(jax.typeof(value).weak_type for value in given.values())
             out = jax.tree.map(lambda out: converted(out, dtype), fn(*bound.args, **bound.kwargs))

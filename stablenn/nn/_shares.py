@@ -26,6 +26,7 @@ from stablenn.nn._elementary.logarithm import log1p
 from stablenn.nn._elementary.slopes import with_slope
 from stablenn.nn._elementary.words import Words, two_sum
 from stablenn.nn._masks import included, masked
+from stablenn.nn._rounding import widened
 from stablenn.nn._underflow import scale_of
 
 
@@ -72,11 +73,12 @@ class Exponentials(NamedTuple):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def exponentials(x: jax.Array, axis: Axis | Across, maximum: jax.Array | None = None) -> Exponentials:
-    maximum = maximum_of(x, axis) if maximum is None else maximum
-    shift, mark = to_subtract(maximum), 4 * float(jnp.finfo(x.dtype).tiny)
+    """Those of rows; 16-bit formats are converted to float32 where they are read."""
+    maximum = widened(maximum_of(x, axis) if maximum is None else maximum)
+    shift, mark = to_subtract(maximum), 4 * float(jnp.finfo(maximum.dtype).tiny)
 
     def marked(x, shift):
-        return exp_of_difference(x, shift, -int(math.log2(scale_of(x.dtype).half)), -mark)
+        return exp_of_difference(widened(x), shift, -int(math.log2(scale_of(shift.dtype).half)), -mark)
 
     def sums(x, shift, axis):
         exp = marked(x, shift)
@@ -92,7 +94,7 @@ def exponentials(x: jax.Array, axis: Axis | Across, maximum: jax.Array | None = 
 def _exponentials_jvp(axis, primals, tangents):
     found = exponentials(primals[0], axis, primals[1])
     zeros = jax.tree.map(jnp.zeros_like, found)
-    return found, zeros._replace(exp=softmax_tangent(tangents[0], found, axis) * found.total)
+    return found, zeros._replace(exp=softmax_tangent(widened(tangents[0]), found, axis) * found.total)
 
 
 def maximum_of(x: jax.Array, axis: Axis | Across) -> jax.Array:

@@ -14,7 +14,7 @@ from stablenn.nn._elementary.logarithm import log, log1p
 from stablenn.nn._elementary.words import add, quotient, select, single
 from stablenn.nn._factors import log_sum, shares_and_quotients
 from stablenn.nn._masks import included, masked, with_mask
-from stablenn.nn._rounding import rounded_once
+from stablenn.nn._rounding import rounded_once, widened
 from stablenn.nn._scaling import binade, unless
 from stablenn.nn._shares import added, exponentials, from_maximum, mean_tangent
 from stablenn.nn._sums import total_of_words
@@ -22,7 +22,7 @@ from stablenn.nn._tangents import instantiate, is_zero
 
 
 @functools.partial(jax.jit, static_argnames=("axis", "keepdims", "return_sign"))
-@rounded_once("a", "b")
+@rounded_once("a", "b", widen=False)
 def logsumexp(
     a: ArrayLike,
     axis: Axis = None,
@@ -68,7 +68,7 @@ def logsumexp(
     """
     a, mask = with_mask(a, where)
     if b is not None:
-        a, b = jnp.broadcast_arrays(a, b)
+        a, b = jnp.broadcast_arrays(widened(a), widened(jnp.asarray(b)))
         mask = None if mask is None else jnp.broadcast_to(mask, a.shape)
     axes = axes_of(axis, a.ndim, "logsumexp")
     out, sign = _logsumexp(a, b, mask, axes)
@@ -98,7 +98,7 @@ def _logsumexp_jvp(axis, primals, tangents):
     (a, b, where), (a_t, b_t, _) = primals, tangents
     out, sign = _logsumexp(a, b, where, axis)
     if b is None:
-        tangent = mean_tangent(masked(instantiate(a_t), where), exponentials(included(a, where), axis), axis)
+        tangent = mean_tangent(masked(widened(instantiate(a_t)), where), exponentials(included(a, where), axis), axis)
         return (out, sign), (tangent, jnp.zeros_like(sign))
     # d log|S| = sum_j exp(a_j) / S * (b_j da_j + db_j)
     shares, quotients = shares_and_quotients(a, b, where, axis)

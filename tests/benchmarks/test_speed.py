@@ -41,6 +41,18 @@ def test_the_calls_take_turns_and_the_first_round_does_not_count():
     assert [len(seconds) for seconds in times] == [2, 2, 2]
 
 
+def test_of_a_loss_the_mean_is_timed_and_its_value_with_the_gradient():
+    case = speed_cases.CASES["losses.softmax_cross_entropy_with_integer_labels"]
+    calls = speed.calls_of(case, "gradient", (4, 5), "bfloat16")
+    logits, labels = calls.arguments
+    assert (logits.dtype, labels.dtype, labels.shape) == (jnp.bfloat16, jnp.int32, (4,))
+    for fn in (calls.ours, calls.theirs):
+        loss, gradient = fn(logits, labels)
+        assert (loss.shape, gradient.shape) == ((), (4, 5))
+        np.testing.assert_allclose(np.float32(gradient).sum(), 0, atol=0.01)
+    assert all(mebibytes >= 0 for mebibytes in calls.memory)
+
+
 def test_the_table_has_a_row_for_each_function_dtype_and_shape(tmp_path, monkeypatch):
     monkeypatch.setitem(speed_cases.SHAPES, "square", (3, 5))
     path = tmp_path / "speed.md"

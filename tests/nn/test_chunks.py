@@ -75,24 +75,35 @@ def test_rows_keep_their_own_specials(small_chunks, special):
     assert np.isnan(found).all()
 
 
-def test_what_uses_them_agrees_with_the_whole(small_chunks):
-    x, labels = rows((9, 23))[3:], RNG.integers(0, 23, 6)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_what_uses_them_agrees_with_the_whole(small_chunks, dtype):
+    x, labels = jnp.asarray(rows((9, 23))[3:], dtype), RNG.integers(0, 23, 6)
     where = RNG.random((6, 23)) < 0.7
     where[np.arange(6), labels] = True
 
     def results(x):
         loss = losses.softmax_cross_entropy_with_integer_labels
-        return loss(x, labels), jax.vmap(loss)(x, labels), loss(x, labels, where=where), nn.softmax(x, where=where)
+        sums = nn.logsumexp(x, -1), nn.logsumexp(x, -1, b=jnp.abs(x))
+        return (
+            *sums,
+            loss(x, labels),
+            jax.vmap(loss)(x, labels),
+            loss(x, labels, where=where),
+            nn.softmax(x, where=where),
+        )
 
     def total(x):
-        return sum(map(jnp.sum, results(x)[:3]))
+        return sum(map(jnp.sum, results(x)[:-1]))
 
     by_chunks = jax.jit(lambda x: (results(x), jax.grad(total)(x)))(x)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_chunks, "_LARGE", 2**25)
         jax.clear_caches()
         whole = jax.jit(lambda x: (results(x), jax.grad(total)(x)))(x)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7), by_chunks, whole)
+    for ours, theirs in zip(jax.tree.leaves(by_chunks), jax.tree.leaves(whole), strict=True):
+        assert ours.dtype == dtype
+        tolerance = max(2e-6, float(jnp.finfo(dtype).eps))
+        np.testing.assert_allclose(np.float32(ours), np.float32(theirs), rtol=tolerance, atol=tolerance / 10)
 
 
 def test_other_devices_take_the_whole(small_chunks):
