@@ -15,8 +15,10 @@ from stablenn.losses._arguments import require_float, require_float_pairs, requi
 from stablenn.losses._focusing import missed_probability
 from stablenn.nn._across import Across, largest, squeezed, summed
 from stablenn.nn._axes import Axis, axes_of
+from stablenn.nn._chunks import row_sums
 from stablenn.nn._masks import included, masked, with_mask
 from stablenn.nn._rounding import rounded_once
+from stablenn.nn._scaling import unless
 from stablenn.nn._shares import exponentials, log_shares
 from stablenn.nn._tangents import instantiate, is_zero
 
@@ -77,8 +79,26 @@ def cross_entropy(
     logits: jax.Array, labels: jax.Array, where: jax.Array | None, axis: Axis | Across = -1
 ) -> jax.Array:
     """That of arrays of one shape and dtype."""
-    rows = included(logits, where)
-    log_probabilities, found = log_shares(logits, where, axis), exponentials(rows, axis)
+    if isinstance(axis, Across):  # whose devices are not to meet in a branch
+        return squeezed(_careful(logits, labels, where, axis), axis)
+    found = exponentials(included(logits, where), axis)
+    # a rounding of x - maximum is nothing beside the logarithm of a probability, which is further from 0
+    # (selections keep XLA's CPU backend from making both of these once an entry instead of once a row)
+    maximum = jnp.where(jnp.isfinite(found.maximum), found.maximum, 0)
+    log_total = jnp.where(jnp.isnan(found.rest), jnp.nan, found.log_total.rounded)
+
+    def sums(logits, labels, log_total, maximum, axis):
+        return (summed(labels * (log_total - (logits - maximum)), axis),)
+
+    rows = masked(logits, where), masked(labels, where)
+    (plain,) = row_sums(sums, rows, (log_total, maximum), axis, (0, 0))
+    common = (jnp.abs(plain) >= jnp.finfo(logits.dtype).tiny / found.half) & (jnp.abs(plain) < jnp.inf)
+    return squeezed(unless(common, plain, lambda: _careful(logits, labels, where, axis)), axis)
+
+
+def _careful(logits, labels, where, axis):
+    """Where logits are infinite or the loss is tiny."""
+    log_probabilities, found = log_shares(logits, where, axis), exponentials(included(logits, where), axis)
     maximum = found.maximum
     # A class that cannot be and is not the answer does not count; a row must have a class that can be.
     ignored = (labels == 0) & (log_probabilities == -jnp.inf) & (maximum > -jnp.inf)
@@ -91,8 +111,7 @@ def cross_entropy(
     sure = summed(masked(jnp.where(found.top, labels, 0), where), axis)
     flushed = sure * found.rest
     is_flushed = (flushed < jnp.finfo(logits.dtype).tiny / found.half) & (found.count == 1) & (found.rest < found.half)
-    loss = jnp.where(is_flushed & (loss < 1), (loss / found.half + flushed) * found.half, loss)
-    return squeezed(loss, axis)
+    return jnp.where(is_flushed & (loss < 1), (loss / found.half + flushed) * found.half, loss)
 
 
 @functools.partial(cross_entropy.defjvp, symbolic_zeros=True)

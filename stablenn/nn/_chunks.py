@@ -19,57 +19,63 @@ from stablenn.nn._elementary.words import two_sum
 _LARGE, _CHUNK = 2**25, 2**23  # bytes
 _WIDE = 2**11  # columns, below which a chunk has rows instead
 
-Sums = Callable[[jax.Array, jax.Array, Axis | Across], tuple[jax.Array, ...]]
+Sums = Callable[..., tuple[jax.Array, ...]]
+Arrays = tuple[jax.Array, ...]
 
 
-def row_sums(sums: Sums, x: jax.Array, by_row: jax.Array, axis: Axis | Across, fill: float) -> tuple[jax.Array, ...]:
-    """Sums of x, and of a number per row, along the axis, which is kept; `fill` is an entry that adds nothing."""
+def row_sums(
+    sums: Sums, arrays: Arrays, by_row: Arrays, axis: Axis | Across, fills: tuple[float, ...]
+) -> tuple[jax.Array, ...]:
+    """`sums` of arrays of one shape, of numbers per row and of the axis to sum along, which is kept.
+
+    Entries of `fills` in the arrays add nothing to the sums.
+    """
+    x = arrays[0]
     last = axis in (-1, (-1,), x.ndim - 1, (x.ndim - 1,))
     # With several devices the rows may be split over them, and a chunk of them would have to be gathered.
     if not last or x.size * x.dtype.itemsize <= _LARGE or jax.device_count() > 1:
-        return sums(x, by_row, axis)
+        return sums(*arrays, *by_row, axis)
 
-    def by_chunks(x, by_row):
+    def by_chunks(*operands):
         rows, entries = x.size // x.shape[-1], _CHUNK // x.dtype.itemsize
-        shape = by_row.shape
-        x, by_row = x.reshape(rows, -1), by_row.reshape(rows, 1)
+        wide = tuple(a.reshape(rows, -1) for a in operands[: len(arrays)])
+        narrow = tuple(a.reshape(rows, 1) for a in operands[len(arrays) :])
         if entries // rows >= _WIDE:
-            found = _by_columns(sums, x, by_row, fill, entries // rows)
+            found = _by_columns(sums, wide, narrow, fills, entries // rows)
         else:
-            found = _by_rows(sums, x, by_row, max(entries // x.shape[-1], 1))
-        return tuple(part.reshape(shape) for part in found)
+            found = _by_rows(sums, wide, narrow, max(entries // x.shape[-1], 1))
+        return tuple(part.reshape(*x.shape[:-1], 1) for part in found)
 
-    return jax.lax.platform_dependent(x, by_row, cpu=by_chunks, default=lambda x, by_row: sums(x, by_row, axis))
+    return jax.lax.platform_dependent(*arrays, *by_row, cpu=by_chunks, default=lambda *operands: sums(*operands, axis))
 
 
-def _by_columns(sums: Sums, x: jax.Array, by_row: jax.Array, fill: float, columns: int) -> tuple[jax.Array, ...]:
-    length, part = x.shape[-1], _parts(x, 1)
+def _by_columns(sums: Sums, arrays: Arrays, by_row: Arrays, fills: tuple[float, ...], columns: int) -> Arrays:
+    length, parts = arrays[0].shape[-1], [_parts(a, 1) for a in arrays]
 
     def add_chunk(i, totals):
         start = jnp.minimum(i * columns, length - columns)
-        chunk = part(start, columns)
-        seen = jax.lax.broadcasted_iota(jnp.int32, chunk.shape, 1) < i * columns - start
-        news = sums(jnp.where(seen, fill, chunk), by_row, -1)
+        seen = jax.lax.broadcasted_iota(jnp.int32, (1, columns), 1) < i * columns - start
+        chunks = [jnp.where(seen, fill, part(start, columns)) for part, fill in zip(parts, fills, strict=True)]
+        news = sums(*chunks, *by_row, -1)
         exact = [two_sum(high, new) for (high, _), new in zip(totals, news, strict=True)]
         return [(total.high, low + total.low) for total, (_, low) in zip(exact, totals, strict=True)]
 
-    zeros = _zeros(sums, x, by_row)
+    zeros = _zeros(sums, arrays, by_row)
     totals = jax.lax.fori_loop(0, -(-length // columns), add_chunk, [(zero, zero) for zero in zeros])
     return tuple(high + low for high, low in totals)
 
 
-def _by_rows(sums: Sums, x: jax.Array, by_row: jax.Array, rows: int) -> tuple[jax.Array, ...]:
-    part, theirs = _parts(x, 0), _parts(by_row, 0)
+def _by_rows(sums: Sums, arrays: Arrays, by_row: Arrays, rows: int) -> Arrays:
+    count, parts = len(arrays[0]), [_parts(a, 0) for a in (*arrays, *by_row)]
 
     def put_chunk(i, found):
-        start = jnp.minimum(i * rows, len(x) - rows)
-        news = sums(part(start, rows), theirs(start, rows), -1)
+        start = jnp.minimum(i * rows, count - rows)
+        news = sums(*(part(start, rows) for part in parts), -1)
         return [
             jax.lax.dynamic_update_slice_in_dim(whole, new, start, 0) for whole, new in zip(found, news, strict=True)
         ]
 
-    zeros = _zeros(sums, x, by_row)
-    return tuple(jax.lax.fori_loop(0, -(-len(x) // rows), put_chunk, zeros))
+    return tuple(jax.lax.fori_loop(0, -(-count // rows), put_chunk, _zeros(sums, arrays, by_row)))
 
 
 def _parts(x: jax.Array, axis: int) -> Callable[[jax.Array, int], jax.Array]:
@@ -82,6 +88,6 @@ def _parts(x: jax.Array, axis: int) -> Callable[[jax.Array, int], jax.Array]:
     return part
 
 
-def _zeros(sums: Sums, x: jax.Array, by_row: jax.Array) -> list[jax.Array]:
-    found = jax.eval_shape(lambda x, by_row: sums(x, by_row, -1), x, by_row)
+def _zeros(sums: Sums, arrays: Arrays, by_row: Arrays) -> list[jax.Array]:
+    found = jax.eval_shape(lambda *operands: sums(*operands, -1), *arrays, *by_row)
     return [jnp.zeros(part.shape, part.dtype) for part in found]

@@ -84,7 +84,7 @@ def exponentials(x: jax.Array, axis: Axis | Across, maximum: jax.Array | None = 
         exp = marked(x, shift)
         return summed(exp - jnp.abs(exp), axis), summed(exp, axis)
 
-    marks, rest = row_sums(sums, x, shift, axis, -jnp.inf)
+    marks, rest = row_sums(sums, (x,), (shift,), axis, (-jnp.inf,))
     # rounded, it keeps XLA from multiplying this factor and a later one first, out of the range
     count = jnp.round(marks * (-0.5 / mark))
     return Exponentials(maximum, marked(x, shift), rest + count * mark, count)
