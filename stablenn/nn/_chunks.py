@@ -23,6 +23,13 @@ Sums = Callable[..., tuple[jax.Array, ...]]
 Arrays = tuple[jax.Array, ...]
 
 
+def in_chunks(x: jax.Array, axis: Axis | Across) -> bool:
+    """Whether sums along the axis are taken a part at a time."""
+    last = axis in (-1, (-1,), x.ndim - 1, (x.ndim - 1,))
+    # With several devices the rows may be split over them, and a chunk of them would have to be gathered.
+    return last and x.size * x.dtype.itemsize > _LARGE and jax.device_count() == 1
+
+
 def row_sums(
     sums: Sums, arrays: Arrays, by_row: Arrays, axis: Axis | Across, fills: tuple[float, ...]
 ) -> tuple[jax.Array, ...]:
@@ -31,9 +38,7 @@ def row_sums(
     Entries of `fills` in the arrays add nothing to the sums.
     """
     x = arrays[0]
-    last = axis in (-1, (-1,), x.ndim - 1, (x.ndim - 1,))
-    # With several devices the rows may be split over them, and a chunk of them would have to be gathered.
-    if not last or x.size * x.dtype.itemsize <= _LARGE or jax.device_count() > 1:
+    if not in_chunks(x, axis):
         return sums(*arrays, *by_row, axis)
 
     def by_chunks(*operands):

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core.primitives import convert_element_type_p
 
 
 def float_dtype(name: str, **arrays):
@@ -42,7 +41,7 @@ def widened(value: jax.Array) -> jax.Array:
 
 def _weakened(value: jax.Array) -> jax.Array:
     """`value` with the weak type that it lost where it was made of bit patterns."""
-    return convert_element_type_p.bind(value, new_dtype=value.dtype, weak_type=True, sharding=None)
+    return jax.lax.convert_element_type_p.bind(value, new_dtype=value.dtype, weak_type=True, sharding=None)
 
 
 def rounded_once(*names: str, widen: bool = True) -> Callable[[Callable], Callable]:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from stablenn.nn._across import Across, largest, summed
 from stablenn.nn._axes import Axis
-from stablenn.nn._chunks import row_sums
+from stablenn.nn._chunks import in_chunks, row_sums
 from stablenn.nn._elementary.differences import exp_of_difference
 from stablenn.nn._elementary.logarithm import log1p
 from stablenn.nn._elementary.slopes import with_slope
@@ -80,14 +80,18 @@ def exponentials(x: jax.Array, axis: Axis | Across, maximum: jax.Array | None = 
     def marked(x, shift):
         return exp_of_difference(widened(x), shift, -int(math.log2(scale_of(shift.dtype).half)), -mark)
 
-    def sums(x, shift, axis):
-        exp = marked(x, shift)
+    def sums(exp, axis):
         return summed(exp - jnp.abs(exp), axis), summed(exp, axis)
 
-    marks, rest = row_sums(sums, (x,), (shift,), axis, (-jnp.inf,))
+    exp = marked(x, shift)
+    if in_chunks(x, axis):
+        marked_sums = lambda x, shift, axis: sums(marked(x, shift), axis)
+        marks, rest = row_sums(marked_sums, (x,), (shift,), axis, (-jnp.inf,))
+    else:
+        marks, rest = sums(exp, axis)
     # rounded, it keeps XLA from multiplying this factor and a later one first, out of the range
     count = jnp.round(marks * (-0.5 / mark))
-    return Exponentials(maximum, marked(x, shift), rest + count * mark, count)
+    return Exponentials(maximum, exp, rest + count * mark, count)
 
 
 @exponentials.defjvp
