@@ -275,7 +275,8 @@ def ranking_softmax_loss(
     Example:
       >>> import jax.numpy as jnp
       >>> from stablenn import losses
-      >>> print(losses.ranking_softmax_loss(jnp.array([2.0, 1.0, 3.0]), jnp.array([1.0, 0.0, 0.0])))  # doctest: +ELLIPSIS
+      >>> scores, relevance = jnp.array([2.0, 1.0, 3.0]), jnp.array([1.0, 0.0, 0.0])
+      >>> print(losses.ranking_softmax_loss(scores, relevance))  # doctest: +ELLIPSIS
       1.40760...
 
     References:
