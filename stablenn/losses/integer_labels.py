@@ -146,12 +146,11 @@ def _integer_cross_entropy(logits, labels, where, smoothing, weights, axis_name)
     wrong = names_no_class(labels, _number_of_classes(logits, axis_name))
     wrong = jnp.broadcast_to(wrong[..., None], (*own.shape[:-1], 1))
     where = None if where is None else jnp.broadcast_to(where, logits.shape)
-    weights = (
-        None if weights is None else jnp.broadcast_to(weights.astype(at_least_float32(logits.dtype)), logits.shape)
-    )
+    wide = at_least_float32(logits.dtype)
+    weights = None if weights is None else jnp.broadcast_to(weights.astype(wide), logits.shape)
     classes = _number_of_classes(logits, axis_name)
     if where is not None:
-        classes = summed(where.astype(at_least_float32(logits.dtype)), axis)
+        classes = summed(where.astype(wide), axis)
     if smoothing is None:
         rows = included(jax.lax.stop_gradient(logits), where)
         loss = _label_cross_entropy(logits, _answers(rows, labels, own, axis), own, wrong, where, axis)

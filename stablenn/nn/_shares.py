@@ -75,23 +75,33 @@ class Exponentials(NamedTuple):
 def exponentials(x: jax.Array, axis: Axis | Across, maximum: jax.Array | None = None) -> Exponentials:
     """Those of rows; 16-bit formats are converted to float32 where they are read."""
     maximum = widened(maximum_of(x, axis) if maximum is None else maximum)
-    shift, mark = to_subtract(maximum), 4 * float(jnp.finfo(maximum.dtype).tiny)
-
-    def marked(x, shift):
-        return exp_of_difference(widened(x), shift, -int(math.log2(scale_of(shift.dtype).half)), -mark)
-
-    def sums(exp, axis):
-        return summed(exp - jnp.abs(exp), axis), summed(exp, axis)
-
-    exp = marked(x, shift)
+    shift = to_subtract(maximum)
+    exp = _marked(x, shift)
     if in_chunks(x, axis):
-        marked_sums = lambda x, shift, axis: sums(marked(x, shift), axis)
-        marks, rest = row_sums(marked_sums, (x,), (shift,), axis, (-jnp.inf,))
+        marks, rest = row_sums(
+            lambda x, shift, axis: _sums(_marked(x, shift), axis), (x,), (shift,), axis, (-jnp.inf,)
+        )
     else:
-        marks, rest = sums(exp, axis)
+        marks, rest = _sums(exp, axis)
+    mark = _mark(exp.dtype)
     # rounded, it keeps XLA from multiplying this factor and a later one first, out of the range
     count = jnp.round(marks * (-0.5 / mark))
     return Exponentials(maximum, exp, rest + count * mark, count)
+
+
+def _mark(dtype) -> float:
+    return 4 * float(jnp.finfo(dtype).tiny)
+
+
+def _marked(x: jax.Array, shift: jax.Array) -> jax.Array:
+    """exp(x - shift) / half, with a negative number in place of the maxima."""
+    power = -int(math.log2(scale_of(shift.dtype).half))
+    return exp_of_difference(widened(x), shift, power, -_mark(shift.dtype))
+
+
+def _sums(exp: jax.Array, axis: Axis | Across) -> tuple[jax.Array, jax.Array]:
+    """That of the negative numbers, twice, and that of all."""
+    return summed(exp - jnp.abs(exp), axis), summed(exp, axis)
 
 
 @exponentials.defjvp
